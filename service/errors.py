@@ -1,0 +1,148 @@
+"""Every error a caller can meet, typed, with its public code.
+
+    ServiceError(code, status)
+    ├── BadRequest          400 invalid_request
+    ├── NotFound            404 session_not_found, model_not_found
+    ├── Conflict            409 sequence_conflict, session_exists, request_in_progress, model_changed
+    ├── Gone                410 session_deleted, session_lost
+    ├── PreconditionFailed  412 precondition_failed
+    ├── PayloadTooLarge     413 payload_too_large
+    ├── UnsupportedMedia    415 unsupported_media_type
+    ├── Unprocessable       422 validation_error, input_too_long, token_ids_not_supported, …
+    ├── Unavailable         503 overloaded, draining, store_unavailable, model_unavailable
+    ├── OutOfStorage        507 out_of_storage
+    └── InternalError       500 internal_error
+
+The module knows no HTTP framework: `status` is data that `service.api.problems` renders.
+Errors travel between processes, so all of their content is in `args` and pickles.
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+
+class ConfigError(Exception):
+    """The service cannot start with this configuration; the message says which key and why."""
+
+
+class ServiceError(Exception):
+    """Base of all errors a caller sees.
+
+    Args:
+        code: Stable public identifier, e.g. `sequence_conflict`.
+        detail: One sentence that says what happened and what to do about it.
+        param: Name of the request field at fault, if there is one.
+        extras: JSON-ready members merged into the problem document, e.g. `expected_seq`.
+    """
+
+    status: ClassVar[int] = 500
+    title: ClassVar[str] = "Internal Server Error"
+    retry_after_s: ClassVar[int | None] = None
+
+    def __init__(
+        self,
+        code: str,
+        detail: str,
+        param: str | None = None,
+        extras: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(code, detail, param, dict(extras or {}))
+
+    @property
+    def code(self) -> str:
+        """Stable public identifier of the error."""
+        return str(self.args[0])
+
+    @property
+    def detail(self) -> str:
+        """What happened and what to do about it."""
+        return str(self.args[1])
+
+    @property
+    def param(self) -> str | None:
+        """The request field at fault."""
+        return None if self.args[2] is None else str(self.args[2])
+
+    @property
+    def extras(self) -> dict[str, Any]:
+        """Members that stand beside the standard ones in the problem document."""
+        return dict(self.args[3])
+
+    def with_extras(self, **extras: Any) -> "ServiceError":
+        """Return the same error with more members, e.g. how far a request came."""
+        return type(self)(self.code, self.detail, self.param, {**self.extras, **extras})
+
+
+class BadRequest(ServiceError):
+    """The request cannot be read: JSON, header or encoding is broken."""
+
+    status = 400
+    title = "Bad Request"
+
+
+class NotFound(ServiceError):
+    """There is no such session or model for this caller."""
+
+    status = 404
+    title = "Not Found"
+
+
+class Conflict(ServiceError):
+    """The request contradicts what is stored; sending it again cannot help."""
+
+    status = 409
+    title = "Conflict"
+
+
+class Gone(ServiceError):
+    """The session existed and never comes back."""
+
+    status = 410
+    title = "Gone"
+
+
+class PreconditionFailed(ServiceError):
+    """`If-Match` names another version than the stored one."""
+
+    status = 412
+    title = "Precondition Failed"
+
+
+class PayloadTooLarge(ServiceError):
+    """The body is over a limit; the limit is in the extras."""
+
+    status = 413
+    title = "Content Too Large"
+
+
+class UnsupportedMedia(ServiceError):
+    """The body's content type or encoding is not one this route reads."""
+
+    status = 415
+    title = "Unsupported Media Type"
+
+
+class Unprocessable(ServiceError):
+    """The request is well formed and says something impossible."""
+
+    status = 422
+    title = "Unprocessable Content"
+
+
+class Unavailable(ServiceError):
+    """Come back later; nothing was changed by this call beyond what it reports."""
+
+    status = 503
+    title = "Service Unavailable"
+    retry_after_s = 1
+
+
+class OutOfStorage(ServiceError):
+    """The disk is full: nothing was stored, reads and deletes still work."""
+
+    status = 507
+    title = "Insufficient Storage"
+
+
+class InternalError(ServiceError):
+    """A bug of ours; the trace is in the log under the request id."""

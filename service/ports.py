@@ -1,0 +1,166 @@
+"""What the HTTP layer needs from whoever runs the models: plain values and one protocol.
+
+`service.encoder_node.EncoderNode` implements the protocol in process; `service.deployments` implements
+it over a Ray Serve handle. Values cross process boundaries: plain dataclasses of numpy, str and numbers.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What a client may know of a served model.
+
+    Attributes:
+        id: Name clients call it by.
+        attention: Key of `models.attention.ATTENTIONS`.
+        dimensions: Width of its vectors.
+        max_chunk_tokens: Window of one segment, CLS and SEP included.
+        memory_bytes: Size of a session's compressive memory; 0 for a stateless variant.
+        fingerprint: sha256 over the configuration and every weight tensor.
+        base: Name of the shared frozen base.
+        checkpoint: Name of the adapter, or None where the variant needs none.
+        evaluation: Figures of its card.
+    """
+
+    id: str
+    attention: str
+    dimensions: int
+    max_chunk_tokens: int
+    memory_bytes: int
+    fingerprint: str
+    base: str
+    checkpoint: str | None = None
+    evaluation: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class StageTimes:
+    """Seconds a request spent in each stage (`Server-Timing`)."""
+
+    tokenize: float = 0.0
+    queue: float = 0.0
+    infer: float = 0.0
+    persist: float = 0.0
+
+    def __add__(self, other: "StageTimes") -> "StageTimes":
+        return StageTimes(
+            self.tokenize + other.tokenize,
+            self.queue + other.queue,
+            self.infer + other.infer,
+            self.persist + other.persist,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedResult:
+    """Vectors of stateless texts.
+
+    Attributes:
+        vectors: float32, (texts, dimensions), unit length.
+        tokens: Content tokens plus CLS and SEP of every segment that was encoded.
+        truncated_tokens: Content tokens dropped because the caller opted in; 0 otherwise.
+        times: Where the time went.
+    """
+
+    vectors: NDArray[np.float32]
+    tokens: int
+    truncated_tokens: int
+    times: StageTimes
+
+
+@dataclass(frozen=True, slots=True)
+class AppendCommand:
+    """Chunks to read into a session.
+
+    Attributes:
+        tenant: Owner of the session.
+        session_id: The session.
+        chunks: Texts, in reading order; at least one.
+        first_seq: Sequence number of the first chunk; None lets the server assign.
+        if_match: Entity tag the session must still have, quotes removed; None for no condition.
+        idempotency_key: Key that pins the sequence number of a request without `first_seq`.
+    """
+
+    tenant: str
+    session_id: str
+    chunks: tuple[str, ...]
+    first_seq: int | None = None
+    if_match: str | None = None
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkAnswer:
+    """What one chunk came back as.
+
+    Attributes:
+        seq: Position of the chunk in its session, from 0.
+        embedding: float32, (dimensions,), unit length.
+        tokens: Content tokens of the chunk (CLS and SEP not counted).
+        token_start: Content tokens of the session before this chunk.
+        replayed: True if this is the stored answer of an earlier append.
+    """
+
+    seq: int
+    embedding: NDArray[np.float32]
+    tokens: int
+    token_start: int
+    replayed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AppendResult:
+    """Answers of one append, every one of them durable.
+
+    Attributes:
+        answers: One per chunk of the command, in order.
+        next_seq: Sequence number the session expects now.
+        etag: Entity tag of the session now, without quotes.
+        document: Running document vector, float32, unit length; zeros before the first token.
+        times: Where the time went, summed over the chunks.
+    """
+
+    answers: tuple[ChunkAnswer, ...]
+    next_seq: int
+    etag: str
+    document: NDArray[np.float32]
+    times: StageTimes
+
+
+class EncoderPort(Protocol):
+    """One served model."""
+
+    async def info(self) -> ModelInfo:
+        """Describe the model; raises `Unavailable` while it cannot answer."""
+        ...
+
+    async def embed(self, texts: Sequence[str], *, truncate: bool) -> EmbedResult:
+        """Encode texts without a session.
+
+        A text longer than the window runs through a fresh memory where the model has one and comes back as
+        its document vector. Elsewhere it is `input_too_long`, or cut and counted if `truncate`.
+
+        Raises:
+            Unprocessable: `input_too_long`.
+            Unavailable: `overloaded`, `model_unavailable`.
+        """
+        ...
+
+    async def append(self, command: AppendCommand) -> AppendResult:
+        """Read chunks into a session; every answer is durable before it is returned.
+
+        Raises:
+            NotFound, Gone, Conflict, PreconditionFailed, Unprocessable, Unavailable, OutOfStorage:
+                as the HTTP contract says. An error in the middle of a request carries `next_seq`.
+        """
+        ...
+
+    async def check(self) -> None:
+        """Run a real forward pass and a store round trip; raise `Unavailable` if either fails."""
+        ...

@@ -1,0 +1,78 @@
+"""What a store keeps, as plain values: sessions without their state, and chunks with their answers."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+SessionStatus = Literal["open", "deleted", "lost"]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRecord:
+    """Everything about a session except its state.
+
+    Attributes:
+        tenant: Owner; part of the key.
+        id: Unique for the tenant, also among deleted sessions.
+        incarnation: Random, chosen at creation: two sessions never share it, whatever their ids.
+        model: Id of the model that reads it.
+        fingerprint: The model's fingerprint when the session began.
+        status: `open`; `deleted` or `lost` records are tombstones without state and chunks.
+        version: Grows by one with each commit; what compare-and-set compares.
+        next_seq: Chunks read so far.
+        tokens: Content tokens read so far.
+        created_at: Unix time, seconds.
+        updated_at: Unix time of the last commit, seconds.
+        metadata: The client's own JSON object, as text.
+    """
+
+    tenant: str
+    id: str
+    incarnation: str
+    model: str
+    fingerprint: str
+    status: SessionStatus
+    version: int
+    next_seq: int
+    tokens: int
+    created_at: float
+    updated_at: float
+    metadata: str
+
+    @property
+    def etag(self) -> str:
+        """Entity tag without quotes; changes with every commit and never repeats."""
+        return f"{self.incarnation}.{self.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkRecord:
+    """One committed chunk and the answer it got.
+
+    Attributes:
+        seq: Position in the session, from 0.
+        digest: SHA-256 of the chunk's UTF-8 text, 32 bytes.
+        embedding: Little-endian float32 vector.
+        tokens: Content tokens of this chunk.
+        token_start: Content tokens of the session before this chunk.
+    """
+
+    seq: int
+    digest: bytes
+    embedding: bytes
+    tokens: int
+    token_start: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRecord:
+    """What an `Idempotency-Key` stands for, written with the first chunk of its request.
+
+    Attributes:
+        key: The client's key.
+        digest: SHA-256 over the digests of all chunks of the request.
+        first_seq: Sequence number the server gave to the first chunk.
+    """
+
+    key: str
+    digest: bytes
+    first_seq: int

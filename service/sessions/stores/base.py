@@ -1,0 +1,89 @@
+"""The contract of a session store: few async methods on bytes, compare-and-set, no HTTP, no tensors.
+
+Every backend passes `tests/service/sessions/stores/test_contract.py` and the agreement machine beside it.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol, Self
+
+from service.sessions.records import ChunkRecord, KeyRecord, SessionRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """One append's effect; a store applies all of it or none of it.
+
+    Attributes:
+        expected_version: Version the stored record must have; its incarnation must be `record.incarnation`.
+        record: The record afterwards, with `version == expected_version + 1`.
+        state: The encoded state afterwards.
+        chunk: The chunk and its answer.
+        key: The idempotency key this request began with, only on the request's first chunk.
+        forget_before: Chunks and keys with a smaller sequence number may be dropped; 0 keeps all.
+    """
+
+    expected_version: int
+    record: SessionRecord
+    state: bytes
+    chunk: ChunkRecord
+    key: KeyRecord | None = None
+    forget_before: int = 0
+
+
+class SessionStore(Protocol):
+    """Durable sessions.
+
+    A write that returned is durable. Every method may raise `Unavailable("store_unavailable")` when the backend
+    does not answer and `OutOfStorage` when it has no room; then nothing was changed by the call.
+    """
+
+    async def __aenter__(self) -> Self:
+        """Open the store, creating what is missing."""
+        ...
+
+    async def __aexit__(self, *exc: object) -> None:
+        """Close the store."""
+        ...
+
+    async def create(self, record: SessionRecord, state: bytes) -> bool:
+        """Insert a session; False and no change if (tenant, id) is known, tombstones included."""
+        ...
+
+    async def get(self, tenant: str, session_id: str) -> SessionRecord | None:
+        """Return the record, tombstones included, or None."""
+        ...
+
+    async def get_with_state(
+        self, tenant: str, session_id: str
+    ) -> tuple[SessionRecord, bytes] | None:
+        """Return record and state as of one moment; a tombstone's state is empty."""
+        ...
+
+    async def commit(self, commit: Commit) -> bool:
+        """Apply a commit durably; False and no change if version, incarnation or status differ."""
+        ...
+
+    async def chunks(
+        self, tenant: str, session_id: str, first_seq: int, limit: int
+    ) -> list[ChunkRecord]:
+        """Return kept chunks with `seq >= first_seq` in order, at most `limit`."""
+        ...
+
+    async def key(self, tenant: str, session_id: str, key: str) -> KeyRecord | None:
+        """Return what an idempotency key stands for, or None."""
+        ...
+
+    async def bury(self, record: SessionRecord) -> bool:
+        """Replace an open session by `record`, a tombstone with the same incarnation.
+
+        State, chunks and keys go. False and no change if the session is not open or of another incarnation.
+        """
+        ...
+
+    async def list(self, tenant: str, after: str | None, limit: int) -> list[SessionRecord]:
+        """Return open sessions of a tenant by ascending id, those after `after`, at most `limit`."""
+        ...
+
+    async def ping(self) -> None:
+        """Do a durable round trip."""
+        ...
