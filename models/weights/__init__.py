@@ -1,0 +1,6 @@
+"""Checkpoints: finding them, loading them strictly, telling them apart."""
+
+from models.weights.loading import fingerprint, load_base
+from models.weights.source import Checkpoint, locate
+
+__all__ = ["Checkpoint", "fingerprint", "load_base", "locate"]

@@ -1,0 +1,5 @@
+"""The engine: which segments form the next forward pass, and the loop that runs it."""
+
+from service.engine.driver import Engine, EngineObserver, SegmentResult
+
+__all__ = ["Engine", "EngineObserver", "SegmentResult"]

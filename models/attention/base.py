@@ -1,0 +1,78 @@
+"""The written contract of an attention variant."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Protocol, runtime_checkable
+
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from models.config import AttentionOptions, EncoderConfig
+from models.packing import Packing
+
+
+@dataclass(frozen=True, slots=True)
+class LayerMemory:
+    """One sequence's memory as one layer sees it.
+
+    Attributes:
+        matrix: M, float32, *shape* (h, k, v).
+        normaliser: z, float32, *shape* (h, k).
+        empty: True if nothing was written; M and z are then never read.
+    """
+
+    matrix: Tensor
+    normaliser: Tensor
+    empty: bool
+
+
+@runtime_checkable
+class Attention(Protocol):
+    """Attention of one layer, with its four projections.
+
+    State is a value: it goes in, a new one comes out, and nothing on the module changes. A variant without memory
+    takes and returns `None`. `step` is the slow readable twin of `forward`; the contract tests hold them together.
+    """
+
+    has_memory: ClassVar[bool]
+    query: nn.Linear
+    key: nn.Linear
+    value: nn.Linear
+    output: nn.Linear
+
+    def __init__(self, config: EncoderConfig, options: AttentionOptions) -> None:
+        """Build the layer's parameters; values come from a checkpoint."""
+        ...
+
+    def __call__(
+        self,
+        x: Float[Tensor, "n d"],
+        packing: Packing,
+        memories: Sequence[LayerMemory] | None,
+    ) -> tuple[Float[Tensor, "n d"], list[LayerMemory] | None]:
+        """Attend within each sequence of a packed batch; same as `forward` of the module.
+
+        Args:
+            x: Token vectors of all sequences, end to end.
+            packing: Where each sequence lies.
+            memories: One per sequence, or None for a variant without memory.
+
+        Returns:
+            Output of the output projection, and each sequence's memory after it was read and then written.
+        """
+        ...
+
+    def step(
+        self,
+        x: Float[Tensor, "t d"],
+        content: Bool[Tensor, " t"],
+        memory: LayerMemory | None,
+    ) -> tuple[Float[Tensor, "t d"], LayerMemory | None]:
+        """Do the same for one segment of one sequence, token by token and head by head.
+
+        Args:
+            x: Token vectors of the segment.
+            content: False for CLS and SEP.
+            memory: The sequence's memory before the segment.
+        """
+        ...

@@ -1,0 +1,112 @@
+"""Infini-attention: softmax attention inside a segment, a compressive memory of all segments before it."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from models.attention.base import LayerMemory
+from models.attention.multi_head import MultiHeadAttention
+from models.attention.softmax import attend, attend_one
+from models.config import AttentionOptions, EncoderConfig
+from models.memory import MEMORY_RULES, read
+from models.memory.features import positive_features
+from models.packing import Packing
+
+
+class InfiniAttention(MultiHeadAttention):
+    """Local attention and memory read-out, mixed by a gate per head; read before write.
+
+    *Equation*: arXiv 2404.07143v2, equations 7 to 11, with the same projections for both parts:
+    A = sigmoid(beta) A_mem + (1 - sigmoid(beta)) A_dot.
+
+    **Deviations:** local attention looks in both directions (an encoder; the paper's is a causal decoder), so the
+    memory is causal at segment granularity. An empty memory is not read and the gate not applied: the first segment
+    is exactly multi-head attention. CLS and SEP are not written. Scores are scaled by sqrt(k), not by the
+    sqrt(d_model) printed in equation 6.
+
+    *Numerics*: M and z are float32 under any compute type.
+    """
+
+    has_memory: ClassVar[bool] = True
+
+    def __init__(self, config: EncoderConfig, options: AttentionOptions) -> None:
+        super().__init__(config, options)
+        self.rule = MEMORY_RULES[options.memory_rule]
+        self.beta = nn.Parameter(torch.full((config.heads,), options.gate_logit))
+
+    def forward(
+        self,
+        x: Float[Tensor, "n d"],
+        packing: Packing,
+        memories: Sequence[LayerMemory] | None,
+    ) -> tuple[Float[Tensor, "n d"], list[LayerMemory] | None]:
+        """Attend within each sequence and to its memory, then write the segment into the memory."""
+        if memories is None:
+            raise ValueError("Infini-attention needs a memory per sequence; begin with empty ones")
+        query, key, value = self.project(x)
+        local = attend(query, key, value, packing)
+        mixed, after = [], []
+        for rows, memory in zip(packing.slices, memories, strict=True):
+            mixed.append(self._mix(query[rows], local[rows], memory))
+            content = packing.content[rows]
+            after.append(self._write(key[rows][content], value[rows][content], memory))
+        return self.output(torch.cat(mixed).flatten(1)), after
+
+    def step(
+        self,
+        x: Float[Tensor, "t d"],
+        content: Bool[Tensor, " t"],
+        memory: LayerMemory | None,
+    ) -> tuple[Float[Tensor, "t d"], LayerMemory | None]:
+        """Read equations 7 to 10 off the page: one token, one head, one binding at a time."""
+        if memory is None:
+            raise ValueError("Infini-attention needs a memory; begin with an empty one")
+        query, key, value = self.project(x)
+        rows = [
+            torch.cat([self._step_head(token, key, value, memory, h) for h in range(self.heads)])
+            for token in query
+        ]
+        matrix, normaliser = memory.matrix, memory.normaliser
+        for token in content.nonzero().flatten().tolist():
+            bound = value[token]  # (h, v)
+            features = positive_features(key[token])  # (h, k)
+            if self.rule is MEMORY_RULES["delta"] and not memory.empty:
+                known = torch.einsum("hk,hkv->hv", features, memory.matrix)
+                bound = bound - known / (features * memory.normaliser).sum(-1, keepdim=True)
+            matrix = matrix + torch.einsum("hk,hv->hkv", features, bound)
+            normaliser = normaliser + features
+        empty = memory.empty and not bool(content.any())
+        return self.output(torch.stack(rows)), LayerMemory(matrix, normaliser, empty)
+
+    def _step_head(
+        self, token: Tensor, key: Tensor, value: Tensor, memory: LayerMemory, head: int
+    ) -> Float[Tensor, " v"]:
+        local = attend_one(token[head], key[:, head], value[:, head])
+        if memory.empty:
+            return local
+        features = positive_features(token[head])
+        remembered = (features @ memory.matrix[head]) / (features @ memory.normaliser[head])
+        gate = torch.sigmoid(self.beta[head])
+        return gate * remembered + (1 - gate) * local
+
+    def _mix(
+        self, query: Float[Tensor, "t h k"], local: Float[Tensor, "t h v"], memory: LayerMemory
+    ) -> Float[Tensor, "t h v"]:
+        if memory.empty:  # equation 7 would divide by zero, and the first segment must be untouched
+            return local
+        gate = torch.sigmoid(self.beta).unsqueeze(-1)  # (h, 1)
+        remembered = read(query.float(), memory.matrix, memory.normaliser).to(local.dtype)
+        return gate * remembered + (1 - gate) * local
+
+    def _write(
+        self, key: Float[Tensor, "t h k"], value: Float[Tensor, "t h v"], memory: LayerMemory
+    ) -> LayerMemory:
+        if not len(key):  # a segment of CLS and SEP only leaves the memory as it was, also if empty
+            return memory
+        matrix, normaliser = self.rule.write(
+            key.float(), value.float(), memory.matrix, memory.normaliser, empty=memory.empty
+        )
+        return LayerMemory(matrix, normaliser, empty=False)

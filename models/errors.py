@@ -1,0 +1,18 @@
+"""What can go wrong with a model, typed.
+
+ModelError
+├── WeightsError   files, names or shapes do not fit
+└── TextError      a text cannot be read at all
+"""
+
+
+class ModelError(Exception):
+    """Base of the errors of this package."""
+
+
+class WeightsError(ModelError):
+    """A checkpoint does not fit the architecture; the message names every tensor or file at fault."""
+
+
+class TextError(ModelError):
+    """A text that is not Unicode scalar values, e.g. an unpaired surrogate."""

@@ -1,0 +1,184 @@
+"""The step loop: forms a batch, runs it on the one compute thread, hands results out, goes on."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol, Self
+
+import numpy as np
+import structlog
+import torch
+from numpy.typing import NDArray
+
+from models.encoder import Encoder
+from models.memory import Memory
+from models.packing import Segment
+from service.engine.queue import FairQueue
+from service.errors import InternalError, Unavailable
+
+log = structlog.get_logger(__name__)
+
+
+class EngineObserver(Protocol):
+    """What the engine reports."""
+
+    def batch(self, tokens: int, sequences: int) -> None:
+        """A step of so many tokens and sequences has run."""
+        ...
+
+    def queue_wait(self, seconds: float) -> None:
+        """A segment waited so long for its step."""
+        ...
+
+    def rejected(self, reason: str) -> None:
+        """Work was refused."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentResult:
+    """One encoded segment.
+
+    Attributes:
+        total: Sum of its token vectors, CLS and SEP included; float32, (d,).
+        tokens: Tokens that went into the sum.
+        memory: The sequence's memory after it; None for a variant without memory.
+        queue_s: Seconds until its step began.
+        infer_s: Seconds its step took.
+    """
+
+    total: NDArray[np.float32]
+    tokens: int
+    memory: Memory | None
+    queue_s: float
+    infer_s: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Waiting:
+    segment: Segment
+    memory: Memory | None
+    done: asyncio.Future[SegmentResult]
+    since: float
+
+
+class Engine:
+    """Continuous batching at segment granularity.
+
+    Segments of many requests and sessions are packed into one forward pass; new work joins between steps. Two
+    segments of one session are never in a step together, because the second needs the first one's memory and is
+    submitted only then.
+
+    Args:
+        encoder: The model.
+        step_tokens: Most tokens of a step.
+        queue_tokens: Most tokens waiting; more are refused.
+        observer: Hears of steps, waits and refusals.
+    """
+
+    def __init__(
+        self, encoder: Encoder, step_tokens: int, queue_tokens: int, observer: EngineObserver
+    ) -> None:
+        self._encoder = encoder
+        self._step_tokens = step_tokens
+        self._queue_tokens = queue_tokens
+        self._observer = observer
+        self._queue: FairQueue[_Waiting] = FairQueue()
+        self._work = asyncio.Event()
+        # One compute thread: torch uses all cores inside it, and two forwards at once would fight over them.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
+        self._loop: asyncio.Task[None] | None = None
+        self.last_step_at = float("-inf")
+        """`time.monotonic()` of the last step that succeeded."""
+
+    @property
+    def queued_tokens(self) -> int:
+        """Tokens waiting for a step."""
+        return self._queue.tokens
+
+    async def __aenter__(self) -> Self:
+        self._loop = asyncio.create_task(self._run(), name="engine")
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        if self._loop is not None:
+            self._loop.cancel()
+            await asyncio.gather(self._loop, return_exceptions=True)
+        for waiting in self._queue.take(self._queue.tokens):
+            if not waiting.done.done():
+                waiting.done.set_exception(Unavailable("draining", "The replica is stopping."))
+        self._thread.shutdown(wait=True)
+
+    async def submit(
+        self, segments: Sequence[Segment], memory: Memory | None = None
+    ) -> list[SegmentResult]:
+        """Encode independent segments.
+
+        Args:
+            segments: Each from a sequence of its own.
+            memory: What each of them reads and writes, as values; required for a variant with memory.
+
+        Raises:
+            Unavailable: `overloaded`; nothing was queued.
+        """
+        items = [self._wait_for(segment, memory) for segment in segments]
+        tokens = sum(cost for _, cost in items)
+        if self._queue and self._queue.tokens + tokens > self._queue_tokens:
+            self._observer.rejected("queue_full")
+            raise Unavailable(
+                "overloaded", "Too many tokens are waiting for this model; try again shortly."
+            )
+        job = self._queue.add(items)
+        self._work.set()
+        try:
+            return list(await asyncio.gather(*(waiting.done for waiting, _ in items)))
+        finally:
+            self._queue.cancel(job)  # the caller is gone or failed: what still waits is no use
+
+    @staticmethod
+    def _wait_for(segment: Segment, memory: Memory | None) -> tuple[_Waiting, int]:
+        future: asyncio.Future[SegmentResult] = asyncio.get_running_loop().create_future()
+        return _Waiting(segment, memory, future, time.monotonic()), len(segment.ids)
+
+    async def _run(self) -> None:
+        while True:
+            if not self._queue:
+                self._work.clear()
+                await self._work.wait()
+            step = self._queue.take(self._step_tokens)
+            await self._step(step)
+
+    async def _step(self, step: list[_Waiting]) -> None:
+        begun = time.monotonic()
+        loop = asyncio.get_running_loop()
+        try:
+            results = await loop.run_in_executor(self._thread, self._forward, step, begun)
+        except Exception:  # a bug in the forward pass must not end the loop for everyone
+            log.exception("engine_step_failed", sequences=len(step))
+            for waiting in step:
+                if not waiting.done.done():
+                    waiting.done.set_exception(
+                        InternalError("internal_error", "The forward pass failed.")
+                    )
+            return
+        self.last_step_at = time.monotonic()
+        self._observer.batch(sum(result.tokens for result in results), len(step))
+        for waiting, result in zip(step, results, strict=True):
+            self._observer.queue_wait(result.queue_s)
+            if not waiting.done.done():  # the caller may have been cancelled meanwhile
+                waiting.done.set_result(result)
+
+    def _forward(self, step: list[_Waiting], begun: float) -> list[SegmentResult]:
+        segments = [waiting.segment for waiting in step]
+        memories = [waiting.memory for waiting in step if waiting.memory is not None] or None
+        with torch.inference_mode():
+            output = self._encoder(segments, memories)
+            totals = output.sums.numpy()
+        infer_s = time.monotonic() - begun
+        after = output.memories or [None] * len(step)
+        return [
+            SegmentResult(total, len(waiting.segment.ids), memory, begun - waiting.since, infer_s)
+            for waiting, total, memory in zip(step, totals, after, strict=True)
+        ]

@@ -1,0 +1,118 @@
+"""The contract every attention variant keeps, over the registry: nothing here names a variant."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from models.attention import ATTENTIONS
+from models.config import AttentionOptions
+from models.encoder import Encoder, EncoderOutput
+from models.memory import MEMORY_RULES, Memory
+from models.packing import Segment
+from tests.models.conftest import TINY, tiny
+
+VARIANTS = [
+    (name, rule) for name, kind in ATTENTIONS.items() for rule in MEMORY_RULES if kind.has_memory
+] + [(name, "linear") for name, kind in ATTENTIONS.items() if not kind.has_memory]
+
+
+@pytest.fixture(params=VARIANTS, ids="-".join)
+def encoder(request: pytest.FixtureRequest) -> Encoder:
+    name, rule = request.param
+    return tiny(name, AttentionOptions(memory_rule=rule, gate_logit=0.3))
+
+
+def segment(length: int, seed: int) -> Segment:
+    generator = torch.Generator().manual_seed(seed)
+    ids = torch.randint(2, TINY.vocabulary, (length,), generator=generator).tolist()
+    return Segment((0, *ids, 1))
+
+
+def fresh(encoder: Encoder, count: int) -> list[Memory] | None:
+    return [encoder.empty_memory() for _ in range(count)] if encoder.has_memory else None
+
+
+def read_document(encoder: Encoder, segments: list[Segment]) -> list[EncoderOutput]:
+    """Fold `forward` over a document."""
+    memories, outputs = fresh(encoder, 1), []
+    for item in segments:
+        outputs.append(encoder([item], memories))
+        memories = outputs[-1].memories
+    return outputs
+
+
+def assert_same(one: EncoderOutput, other: EncoderOutput, tolerance: float = 1e-4) -> None:
+    torch.testing.assert_close(one.sums, other.sums, atol=tolerance, rtol=1e-5)
+    assert (one.memories is None) == (other.memories is None)
+    for a, b in zip(one.memories or [], other.memories or [], strict=True):
+        assert a.tokens_seen == b.tokens_seen
+        torch.testing.assert_close(a.matrix, b.matrix, atol=tolerance, rtol=1e-4)
+        torch.testing.assert_close(a.normaliser, b.normaliser, atol=tolerance, rtol=1e-4)
+
+
+@pytest.mark.parametrize("length", [0, 1, 63, 100])
+def test_forward_is_the_fold_of_step(encoder: Encoder, length: int):
+    document = [segment(length, seed) for seed in range(3)]
+    memory = encoder.empty_memory() if encoder.has_memory else None
+    for item, fast in zip(document, read_document(encoder, document), strict=True):
+        slow = encoder.step(item, memory)
+        assert_same(fast, slow)
+        memory = slow.memories[0] if slow.memories else None
+
+
+def test_gradients_of_forward_and_step_agree(encoder: Encoder):
+    document = [segment(length, length) for length in (5, 9)]
+
+    def gradients(outputs: list[EncoderOutput]) -> dict[str, Tensor]:
+        encoder.zero_grad()
+        torch.cat([output.sums for output in outputs]).square().sum().backward()  # type: ignore[no-untyped-call]
+        return {n: p.grad.clone() for n, p in encoder.named_parameters() if p.grad is not None}
+
+    fast = gradients(read_document(encoder, document))
+    memory, outputs = (encoder.empty_memory() if encoder.has_memory else None), []
+    for item in document:
+        outputs.append(encoder.step(item, memory))
+        memory = outputs[-1].memories[0] if outputs[-1].memories else None
+    slow = gradients(outputs)
+    assert fast.keys() == slow.keys()
+    assert len(fast) > 10
+    for name, gradient in fast.items():
+        torch.testing.assert_close(gradient, slow[name], atol=2e-3, rtol=1e-3, msg=name)
+
+
+def test_a_batch_changes_nothing_for_its_members(encoder: Encoder):
+    segments = [segment(length, length) for length in (1, 63, 0, 100)]
+    warm = read_document(encoder, [segment(40, 9)])[0].memories
+    memories = [*warm, *fresh(encoder, 3)] if warm else None  # type: ignore[misc]
+    together = encoder(segments, memories)
+    order = [2, 0, 3, 1]
+    permuted = encoder([segments[i] for i in order], memories and [memories[i] for i in order])
+    for place, i in enumerate(order):
+        alone = encoder([segments[i]], memories and [memories[i]])
+        torch.testing.assert_close(together.sums[i], alone.sums[0], atol=1e-4, rtol=1e-5)
+        torch.testing.assert_close(permuted.sums[place], alone.sums[0], atol=1e-4, rtol=1e-5)
+        if alone.memories and permuted.memories:
+            one, other = alone.memories[0], permuted.memories[place]
+            torch.testing.assert_close(one.matrix, other.matrix, atol=1e-4, rtol=1e-5)
+
+
+def test_forward_changes_neither_its_input_nor_the_module(encoder: Encoder):
+    before = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
+    memories = read_document(encoder, [segment(30, 1)])[0].memories
+    kept = [(memory.matrix.clone(), memory.normaliser.clone()) for memory in memories or []]
+    encoder([segment(30, 2)], memories)
+    for memory, (matrix, normaliser) in zip(memories or [], kept, strict=True):
+        assert torch.equal(memory.matrix, matrix)
+        assert torch.equal(memory.normaliser, normaliser)
+    assert all(torch.equal(before[name], now) for name, now in encoder.state_dict().items())
+
+
+def test_a_memory_never_grows_and_a_past_changes_what_follows(encoder: Encoder):
+    if not encoder.has_memory:
+        assert encoder([segment(10, 1)]).memories is None
+        return
+    outputs = read_document(encoder, [segment(100, seed) for seed in range(4)])
+    sizes = {memory.nbytes for output in outputs for memory in output.memories or []}
+    assert sizes == {encoder.empty_memory().nbytes}
+    alone = encoder([segment(100, 3)], fresh(encoder, 1))
+    assert (outputs[3].sums - alone.sums).abs().max() > 1e-2
