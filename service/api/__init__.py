@@ -1,0 +1,1 @@
+"""The HTTP API: a pure function of its ports, `create_app`."""

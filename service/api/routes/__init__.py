@@ -1,0 +1,1 @@
+"""One router per resource; a route translates and delegates, nothing more."""

@@ -1,0 +1,55 @@
+"""The app factory."""
+
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
+
+from service.api.middleware import ObservedApp
+from service.api.openapi import install_openapi
+from service.api.problems import install_problem_handlers
+from service.api.readiness import Readiness
+from service.api.routes import appends, dashboard, embeddings, health, models, sessions, streams
+from service.api.services import CatalogPort, Services
+
+__all__ = ["CatalogPort", "Services", "create_app"]
+
+_ROUTERS: tuple[APIRouter, ...] = (
+    models.router,
+    embeddings.router,
+    sessions.router,
+    appends.router,
+    streams.router,
+    health.router,
+    dashboard.router,
+)
+
+
+def create_app(services: Services) -> FastAPI:
+    """Build the HTTP API over its ports.
+
+    Args:
+        services: The ports; the app holds no other state but a readiness answer a second old.
+    """
+    app = FastAPI(
+        title="longstream",
+        version="1",
+        description="Read a document of any length, chunk by chunk, in constant memory.",
+        # The pages load scripts from a public CDN; the document itself stays.
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.services = services
+    app.state.readiness = Readiness(services.encoders)
+    for router in _ROUTERS:
+        app.include_router(router)
+    install_problem_handlers(app)
+    install_openapi(app)
+    app.add_middleware(ObservedApp, metrics=services.metrics)
+    services.metrics.expect_routes(
+        (route.path, method, route.status_code or 200)
+        for router in _ROUTERS
+        for route in router.routes
+        if isinstance(route, APIRoute)
+        for method in route.methods or ()
+    )
+    return app

@@ -1,0 +1,108 @@
+"""Request bodies under three bounds: their size, their time, their type."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from email.message import Message
+from typing import Final
+
+from fastapi import Request
+from starlette.datastructures import Headers
+
+from service.api.dependencies import Current
+from service.api.problems import RequestTimeout
+from service.api.validation import Body, parse_body
+from service.errors import BadRequest, PayloadTooLarge, ServiceError, UnsupportedMedia
+
+DRAIN_BYTES: Final = 16 * 1024**2
+"""How much of a refused body is still read, so that a client in the middle of it gets the answer."""
+
+
+def json_body(
+    model: type[Body], most_bytes: int | None = None
+) -> Callable[[Request, Current], Awaitable[Body]]:
+    """Return a dependency that reads, parses and validates a JSON body.
+
+    Args:
+        model: What the body must be.
+        most_bytes: A bound below the configured one, for routes that need little.
+    """
+
+    async def read(request: Request, services: Current) -> Body:
+        cap = min(services.limits.body_bytes, most_bytes or services.limits.body_bytes)
+        try:
+            body = await _read_capped(request, cap, services.limits.body_seconds)
+        except (PayloadTooLarge, RequestTimeout) as refusal:
+            services.metrics.rejected(refusal.code)
+            raise
+        return parse_body(model, body)
+
+    return read
+
+
+def require_media_type(headers: Headers, media_type: str) -> None:
+    """Refuse a body of another type, another charset than UTF-8, or compressed.
+
+    Raises:
+        UnsupportedMedia: as said.
+    """
+    if "content-encoding" in headers:
+        raise UnsupportedMedia(
+            "unsupported_media_type", "Content-Encoding is not supported; send the body as it is."
+        )
+    message = Message()
+    message["content-type"] = headers.get("content-type", "application/octet-stream")
+    charset = str(message.get_param("charset") or "utf-8").lower()
+    if message.get_content_type() != media_type or charset not in {"utf-8", "utf8"}:
+        raise UnsupportedMedia(
+            "unsupported_media_type", f"Content-Type must be {media_type}; charset=utf-8."
+        )
+
+
+async def _read_capped(request: Request, cap: int, seconds: float) -> bytes:
+    refusal = _refusal_of_head(request.headers, cap)
+    body = bytearray()
+    received = 0
+    try:
+        async with asyncio.timeout(seconds), aclosing(request.stream()) as pieces:
+            async for piece in pieces:
+                received += len(piece)
+                if refusal is None and received > cap:
+                    refusal = _too_large(cap)
+                if refusal is None:
+                    body += piece
+                elif received > DRAIN_BYTES:
+                    break
+    except TimeoutError:
+        refusal = refusal or RequestTimeout(
+            "request_timeout",
+            f"The body did not arrive within {seconds:g} seconds.",
+            extras={"body_seconds": seconds},
+        )
+    if refusal is not None:
+        raise refusal
+    return bytes(body)
+
+
+def _refusal_of_head(headers: Headers, cap: int) -> ServiceError | None:
+    """Return why a body need not be looked at, if its headers say so."""
+    try:
+        require_media_type(headers, "application/json")
+    except UnsupportedMedia as refusal:
+        return refusal
+    length = headers.get("content-length", "0")
+    if not (length.isascii() and length.isdigit()):
+        return BadRequest("invalid_request", "Content-Length is not a number.")
+    # Long numbers are compared by their digits: int() refuses to read thousands of them.
+    digits = length.lstrip("0")
+    if len(digits) > len(str(cap)) or int(digits or "0") > cap:
+        return _too_large(cap)
+    return None
+
+
+def _too_large(cap: int) -> PayloadTooLarge:
+    return PayloadTooLarge(
+        "payload_too_large",
+        f"The body is larger than {cap} bytes; send it in parts, or use a stream.",
+        extras={"max_body_bytes": cap},
+    )

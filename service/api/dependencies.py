@@ -1,0 +1,131 @@
+"""What routes ask for: the ports, who is calling, which session, under which conditions.
+
+All of them are coroutines: FastAPI would run plain functions in a thread each.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+from fastapi import Depends, Header, Path, Request
+
+from service.api.context import RequestContext
+from service.api.services import Services
+from service.errors import BadRequest, NotFound, PreconditionFailed, Unavailable
+from service.schemas.base import SESSION_ID_PATTERN
+
+PUBLIC_TENANT: Final = "public"
+_ENTITY_TAG: Final = re.compile(r'"([\x21\x23-\x7e]*)"')
+_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
+
+
+async def current_services(request: Request) -> Services:
+    """Return the ports the app was built from."""
+    services = request.app.state.services
+    if not isinstance(services, Services):
+        raise TypeError("the app was not built by create_app")
+    return services
+
+
+Current = Annotated[Services, Depends(current_services)]
+
+
+async def request_context(request: Request) -> RequestContext:
+    """Return identity and timing of this request."""
+    return RequestContext.of(request.scope)
+
+
+Context = Annotated[RequestContext, Depends(request_context)]
+
+
+async def tenant() -> str:
+    """Return whose sessions this request sees: the one place to decide that."""
+    return PUBLIC_TENANT
+
+
+Tenant = Annotated[str, Depends(tenant)]
+
+
+async def accepting(services: Current) -> None:
+    """Refuse work that has not begun while the process is to stop."""
+    refuse_while_draining(services)
+
+
+def refuse_while_draining(services: Services) -> None:
+    """Refuse, and count it, if the process is to stop.
+
+    Raises:
+        Unavailable: `draining`.
+    """
+    if services.draining():
+        services.metrics.rejected("draining")
+        raise Unavailable("draining", "This process is stopping; try again in a moment.")
+
+
+async def path_session_id(
+    session_id: Annotated[str, Path(json_schema_extra={"pattern": SESSION_ID_PATTERN})],
+) -> str:
+    """Return the session id of the path; what no session can be called is not found."""
+    if not re.fullmatch(SESSION_ID_PATTERN, session_id) or session_id.endswith("\n"):
+        raise NotFound("session_not_found", "There is no session of that id.")
+    return session_id
+
+
+SessionId = Annotated[str, Depends(path_session_id)]
+
+
+async def if_match(
+    header: Annotated[str | None, Header(alias="If-Match")] = None,
+) -> str | None:
+    """Return the entity tag a session must still have, without quotes; None for any.
+
+    Raises:
+        BadRequest: not one entity tag.
+        PreconditionFailed: a weak tag, which by RFC 9110 never matches here.
+    """
+    if header is None or header.strip() == "*":
+        return None
+    if header.startswith("W/"):
+        raise PreconditionFailed("precondition_failed", "If-Match compares strong tags only.")
+    match = _ENTITY_TAG.fullmatch(header.strip())
+    if match is None:
+        raise BadRequest("invalid_request", 'If-Match must be one entity tag, "…".', "If-Match")
+    return match[1]
+
+
+IfMatch = Annotated[str | None, Depends(if_match)]
+
+
+async def idempotency_key(
+    header: Annotated[str | None, Header(alias="Idempotency-Key")] = None,
+) -> str | None:
+    """Return the key of an append without `first_seq`.
+
+    Raises:
+        BadRequest: empty, longer than 255, or not printable ASCII.
+    """
+    if header is not None and not _KEY.fullmatch(header):
+        raise BadRequest(
+            "invalid_request",
+            "Idempotency-Key must be 1 to 255 printable ASCII characters.",
+            "Idempotency-Key",
+        )
+    return header
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """Headers that make an append conditional."""
+
+    if_match: str | None
+    idempotency_key: str | None
+
+
+async def conditions(
+    tag: IfMatch, key: Annotated[str | None, Depends(idempotency_key)]
+) -> Conditions:
+    """Return the conditional headers together."""
+    return Conditions(tag, key)
+
+
+AppendConditions = Annotated[Conditions, Depends(conditions)]

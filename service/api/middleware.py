@@ -1,0 +1,93 @@
+"""Around every request: its id, its time, one log line, its metrics, and no exception past this point.
+
+Plain ASGI: nothing is buffered, so a stream keeps its backpressure in both directions.
+"""
+
+import re
+import uuid
+from typing import Final
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.api.context import CLIENT_LEFT, RequestContext
+from service.api.problems import internal_problem
+from service.metrics import GatewayMetrics
+
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9-]{8,64}")
+_log = structlog.get_logger("longstream.access")
+
+
+class ObservedApp:
+    """ASGI middleware that observes an app.
+
+    Args:
+        app: The app.
+        metrics: Where requests are counted.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: GatewayMetrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one ASGI connection; only HTTP is observed."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        context = RequestContext(_request_id(scope))
+        context.attach(scope)
+        with structlog.contextvars.bound_contextvars(request_id=context.request_id):
+            try:
+                await self._answer(scope, receive, _stamped(context, send))
+            finally:
+                self._record(context, scope)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._app(scope, receive, send)
+        except ClientDisconnect:
+            RequestContext.of(scope).code = "client_disconnected"
+        except Exception:  # the last line of defence: whatever a bug raises becomes an opaque 500
+            response = internal_problem(scope)
+            if RequestContext.of(scope).status != CLIENT_LEFT:
+                # Part of the answer is out; failing the connection is the only honest end.
+                raise
+            await response(scope, receive, send)
+
+    def _record(self, context: RequestContext, scope: Scope) -> None:
+        route = getattr(scope.get("route"), "path", None)
+        seconds = context.elapsed
+        self._metrics.request(route, scope["method"], context.status, seconds)
+        _log.info(
+            "http_request",
+            route=route,
+            method=scope["method"],
+            code=context.status,
+            error=context.code,
+            duration_ms=round(seconds * 1e3, 3),
+            request_id=context.request_id,
+        )
+
+
+def _request_id(scope: Scope) -> str:
+    proposed = Headers(scope=scope).get("x-request-id", "")
+    return proposed if _REQUEST_ID.fullmatch(proposed) else uuid.uuid4().hex
+
+
+def _stamped(context: RequestContext, send: Send) -> Send:
+    async def stamp(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            context.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            headers["x-request-id"] = context.request_id
+            headers["server-timing"] = context.server_timing()
+        try:
+            await send(message)
+        except OSError:
+            # How ASGI says that the client has left.
+            raise ClientDisconnect from None
+
+    return stamp

@@ -1,0 +1,75 @@
+"""The OpenAPI document: what FastAPI derives, plus the bodies that routes read by themselves."""
+
+from typing import Any, Final
+
+from fastapi import FastAPI
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from service.api.problems import PROBLEM_MEDIA_TYPE, PROBLEMS
+from service.schemas.embeddings import EmbeddingsRequest
+from service.schemas.health import ProblemDocument
+from service.schemas.sessions import AppendRequest, CreateSessionRequest, StreamEvent
+
+_SCHEMAS: Final = "#/components/schemas/"
+_FRAMEWORK_ERROR: Final = "HTTPValidationError"
+_FRAMEWORK_SCHEMAS: Final = (_FRAMEWORK_ERROR, "ValidationError")
+_OWN_SCHEMAS: Final = (
+    EmbeddingsRequest,
+    CreateSessionRequest,
+    AppendRequest,
+    StreamEvent,
+    ProblemDocument,
+)
+
+
+def reference(model: type[BaseModel]) -> dict[str, str]:
+    """Return a reference to a schema of the document."""
+    return {"$ref": _SCHEMAS + model.__name__}
+
+
+def json_request(model: type[BaseModel]) -> dict[str, Any]:
+    """Return the `openapi_extra` of a route that reads `model` as JSON."""
+    return request_body("application/json", reference(model))
+
+
+def request_body(media_type: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the `openapi_extra` of a route with a body."""
+    return {"requestBody": {"required": True, "content": {media_type: {"schema": schema}}}}
+
+
+def install_openapi(app: FastAPI) -> None:
+    """Complete the app's OpenAPI document; it is built once, on first request."""
+    derive = app.openapi
+
+    def build() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = _complete(derive())
+        return app.openapi_schema
+
+    app.openapi = build  # type: ignore[method-assign] # the documented way to extend it
+
+
+def _complete(document: dict[str, Any]) -> dict[str, Any]:
+    _, definitions = models_json_schema(
+        [(model, "validation") for model in _OWN_SCHEMAS], ref_template=_SCHEMAS + "{model}"
+    )
+    schemas: dict[str, Any] = document.setdefault("components", {}).setdefault("schemas", {})
+    for name in _FRAMEWORK_SCHEMAS:
+        schemas.pop(name, None)
+    schemas.update(definitions["$defs"])
+    for path in document["paths"].values():
+        for operation in path.values():
+            _describe_errors(operation["responses"])
+    return document
+
+
+def _describe_errors(responses: dict[str, Any]) -> None:
+    """Say that every error is a problem document, where FastAPI would list its own 422."""
+    if _FRAMEWORK_ERROR in str(responses.get("422")):
+        del responses["422"]
+    codes = ", ".join(f"{code} ({problem.status})" for code, problem in PROBLEMS.items())
+    responses["default"] = {
+        "description": f"Problem document; `error.code` is one of: {codes}.",
+        "content": {PROBLEM_MEDIA_TYPE: {"schema": reference(ProblemDocument)}},
+    }

@@ -1,0 +1,58 @@
+"""`POST /v1/embeddings`, as OpenAI's SDK sends and reads it."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Response
+
+from service.api.body import json_body
+from service.api.dependencies import Context, Current, accepting
+from service.api.limits import at_most
+from service.api.openapi import json_request
+from service.api.vectors import encode_vector, json_response
+from service.errors import Unprocessable
+from service.ports import EncoderPort
+from service.schemas.embeddings import EmbeddingsRequest, EmbeddingsResponse
+
+router = APIRouter(tags=["embeddings"])
+
+
+@router.post(
+    "/v1/embeddings",
+    operation_id="create_embeddings",
+    dependencies=[Depends(accepting)],
+    responses={200: {"model": EmbeddingsResponse}},
+    openapi_extra=json_request(EmbeddingsRequest),
+)
+async def create_embeddings(
+    body: Annotated[EmbeddingsRequest, Depends(json_body(EmbeddingsRequest))],
+    services: Current,
+    context: Context,
+) -> Response:
+    """Encode texts without a session."""
+    encoder = services.encoder(body.model)
+    at_most(services.limits.texts, body.input, "input")
+    if body.dimensions is not None:
+        await _require_dimensions(encoder, body.dimensions)
+    result = await encoder.embed(body.input, truncate=body.truncate)
+    context.times += result.times
+    encoding = body.encoding_format or "float"
+    data = [
+        {"object": "embedding", "index": index, "embedding": encode_vector(vector, encoding)}
+        for index, vector in enumerate(result.vectors)
+    ]
+    usage = {
+        "prompt_tokens": result.tokens,
+        "total_tokens": result.tokens,
+        "truncated_tokens": result.truncated_tokens,
+    }
+    return json_response({"object": "list", "data": data, "model": body.model, "usage": usage})
+
+
+async def _require_dimensions(encoder: EncoderPort, dimensions: int) -> None:
+    info = await encoder.info()
+    if dimensions != info.dimensions:
+        raise Unprocessable(
+            "validation_error",
+            f"dimensions: {info.id} has {info.dimensions} dimensions and cannot be shortened.",
+            "dimensions",
+        )

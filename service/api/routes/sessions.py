@@ -1,0 +1,187 @@
+"""`/v1/sessions`: everything about sessions that reads no text."""
+
+import asyncio
+import json
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Depends, Query, Response
+
+from service.api.body import json_body
+from service.api.dependencies import Current, IfMatch, SessionId, Tenant, accepting
+from service.api.openapi import json_request
+from service.api.services import Services
+from service.api.vectors import encode_vector, json_response
+from service.errors import PayloadTooLarge, ServiceError
+from service.schemas.base import SESSION_ID_PATTERN, EncodingFormat
+from service.schemas.sessions import (
+    CreateSessionRequest,
+    DocumentEmbedding,
+    Session,
+    SessionList,
+)
+from service.sessions.records import SessionRecord
+
+METADATA_BYTES = 16 * 1024
+_CREATE_BYTES = 64 * 1024
+
+router = APIRouter(tags=["sessions"])
+
+
+@router.post(
+    "/v1/sessions",
+    operation_id="create_session",
+    status_code=201,
+    dependencies=[Depends(accepting)],
+    responses={201: {"model": Session}},
+    openapi_extra=json_request(CreateSessionRequest),
+)
+async def create_session(
+    body: Annotated[
+        CreateSessionRequest, Depends(json_body(CreateSessionRequest, most_bytes=_CREATE_BYTES))
+    ],
+    services: Current,
+    tenant: Tenant,
+) -> Response:
+    """Begin a session."""
+    info = await services.encoder(body.model).info()
+    metadata = _metadata_text(body.metadata)
+    record = await services.catalog.create(tenant, info, body.id, metadata)
+    headers = {"location": f"/v1/sessions/{record.id}", "etag": entity_tag(record)}
+    return json_response(_session_json(record, info.memory_bytes), 201, headers)
+
+
+@router.get("/v1/sessions", operation_id="list_sessions", responses={200: {"model": SessionList}})
+async def list_sessions(
+    services: Current,
+    tenant: Tenant,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    after: Annotated[str | None, Query(pattern=SESSION_ID_PATTERN)] = None,
+) -> Response:
+    """List open sessions by ascending id, a page at a time."""
+    found = await services.catalog.list(tenant, after, limit + 1)
+    page = found[:limit]
+    models = sorted({record.model for record in page})
+    sizes = dict(
+        zip(
+            models, await asyncio.gather(*(_memory_bytes(services, m) for m in models)), strict=True
+        )
+    )
+    has_more = len(found) > limit
+    return json_response(
+        {
+            "object": "list",
+            "data": [_session_json(record, sizes[record.model]) for record in page],
+            "has_more": has_more,
+            "next_after": page[-1].id if has_more else None,
+        }
+    )
+
+
+@router.get(
+    "/v1/sessions/{session_id}",
+    operation_id="get_session",
+    responses={200: {"model": Session}},
+)
+async def get_session(services: Current, tenant: Tenant, session_id: SessionId) -> Response:
+    """Describe a session."""
+    record = await services.catalog.get(tenant, session_id)
+    size = await _memory_bytes(services, record.model)
+    return json_response(_session_json(record, size), headers=_position_headers(record))
+
+
+@router.head("/v1/sessions/{session_id}", operation_id="head_session")
+async def head_session(services: Current, tenant: Tenant, session_id: SessionId) -> Response:
+    """Tell where to go on: the headers `Next-Seq` and `ETag`."""
+    record = await services.catalog.get(tenant, session_id)
+    return Response(headers=_position_headers(record), media_type="application/json")
+
+
+@router.get(
+    "/v1/sessions/{session_id}/embedding",
+    operation_id="get_session_embedding",
+    responses={200: {"model": DocumentEmbedding}},
+)
+async def get_session_embedding(
+    services: Current,
+    tenant: Tenant,
+    session_id: SessionId,
+    encoding_format: EncodingFormat = "float",
+) -> Response:
+    """Return the running document vector."""
+    record, vector = await services.catalog.document(tenant, session_id)
+    body = {
+        "object": "document_embedding",
+        "session_id": record.id,
+        "embedding": encode_vector(vector, encoding_format),
+        "tokens": record.tokens,
+        "next_seq": record.next_seq,
+    }
+    return json_response(body, headers=_position_headers(record))
+
+
+@router.delete(
+    "/v1/sessions/{session_id}",
+    operation_id="delete_session",
+    status_code=204,
+    response_class=Response,
+)
+async def delete_session(
+    services: Current, tenant: Tenant, session_id: SessionId, tag: IfMatch
+) -> Response:
+    """End a session; its id stays taken."""
+    await services.catalog.delete(tenant, session_id, tag)
+    return Response(status_code=204)
+
+
+def entity_tag(record: SessionRecord) -> str:
+    """Return the value of `ETag`."""
+    return f'"{record.etag}"'
+
+
+def _position_headers(record: SessionRecord) -> dict[str, str]:
+    return {
+        "etag": entity_tag(record),
+        "next-seq": str(record.next_seq),
+        "cache-control": "no-store",
+    }
+
+
+async def _memory_bytes(services: Services, model: str) -> int | None:
+    """Return the size of a model's memory; a session stays readable when its model is not."""
+    encoder = services.encoders.get(model)
+    if encoder is None:
+        return None
+    try:
+        return (await encoder.info()).memory_bytes
+    except ServiceError:
+        return None
+
+
+def _metadata_text(metadata: dict[str, Any]) -> str:
+    text = json.dumps(metadata, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    if len(text.encode()) > METADATA_BYTES:
+        raise PayloadTooLarge(
+            "payload_too_large",
+            f"metadata: more than {METADATA_BYTES} bytes.",
+            "metadata",
+            {"max_metadata_bytes": METADATA_BYTES},
+        )
+    return text
+
+
+def _session_json(record: SessionRecord, memory_bytes: int | None) -> dict[str, Any]:
+    return {
+        "object": "session",
+        "id": record.id,
+        "model": record.model,
+        "status": record.status,
+        "next_seq": record.next_seq,
+        "tokens": record.tokens,
+        "memory_bytes": memory_bytes,
+        "created_at": record.created_at,
+        "updated_at": record.updated_at,
+        # The client's own JSON, digit for digit.
+        "metadata": orjson.Fragment(record.metadata),
+        "etag": record.etag,
+    }

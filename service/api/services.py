@@ -1,0 +1,88 @@
+"""The ports `create_app` is a function of."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.config import LimitsConfig
+from service.errors import NotFound, Unavailable
+from service.metrics import GatewayMetrics
+from service.ports import EncoderPort, ModelInfo
+from service.sessions.records import SessionRecord
+
+
+class CatalogPort(Protocol):
+    """Sessions as values: everything about them that needs no model."""
+
+    async def create(
+        self, tenant: str, model: ModelInfo, session_id: str | None, metadata: str
+    ) -> SessionRecord:
+        """Begin a session.
+
+        Raises:
+            Conflict: `session_exists`.
+            Unprocessable: `model_has_no_memory`.
+        """
+        ...
+
+    async def get(self, tenant: str, session_id: str) -> SessionRecord:
+        """Return an open session; raises `NotFound` or `Gone`."""
+        ...
+
+    async def list(self, tenant: str, after: str | None, limit: int) -> list[SessionRecord]:
+        """Return open sessions by ascending id, those after `after`, at most `limit`."""
+        ...
+
+    async def document(
+        self, tenant: str, session_id: str
+    ) -> tuple[SessionRecord, NDArray[np.float32]]:
+        """Return record and running document vector, (dimensions,), as of one moment."""
+        ...
+
+    async def delete(self, tenant: str, session_id: str, if_match: str | None = None) -> None:
+        """Delete a session; raises `PreconditionFailed` if it is not at entity tag `if_match`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the HTTP layer is built from.
+
+    Attributes:
+        encoders: Served models by id, in the order they are listed.
+        catalog: The sessions.
+        limits: What a request may ask for.
+        metrics: This process's metrics.
+        scrape: Returns the Prometheus text of all processes.
+        draining: True once the process is to stop: work that has not begun is refused.
+    """
+
+    encoders: Mapping[str, EncoderPort]
+    catalog: CatalogPort
+    limits: LimitsConfig
+    metrics: GatewayMetrics
+    scrape: Callable[[], Awaitable[bytes]]
+    draining: Callable[[], bool]
+
+    def encoder(self, model: str) -> EncoderPort:
+        """Return a served model; raises `NotFound` `model_not_found`."""
+        encoder = self.encoders.get(model)
+        if encoder is None:
+            served = ", ".join(self.encoders)
+            raise NotFound(
+                "model_not_found", f"There is no model {model!r} here; served: {served}.", "model"
+            )
+        return encoder
+
+    def session_encoder(self, record: SessionRecord) -> EncoderPort:
+        """Return the encoder that reads a session; raises `Unavailable` if it is not served now."""
+        encoder = self.encoders.get(record.model)
+        if encoder is None:
+            raise Unavailable(
+                "model_unavailable",
+                f"The model of this session, {record.model}, is not served now.",
+            )
+        return encoder

@@ -1,0 +1,145 @@
+"""An encoder without a model: deterministic vectors at no cost.
+
+For tests of the HTTP layer, and for the floor of a load test: what everything but the models costs.
+"""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.errors import Conflict, PreconditionFailed, Unprocessable
+from service.ports import (
+    AppendCommand,
+    AppendResult,
+    ChunkAnswer,
+    EmbedResult,
+    ModelInfo,
+    StageTimes,
+)
+
+
+@dataclass(slots=True)
+class FakeSession:
+    """What a fake encoder has read of one session; it is gone with the process."""
+
+    texts: list[str] = field(default_factory=list)
+    answers: list[ChunkAnswer] = field(default_factory=list)
+    tokens: int = 0
+    past: str = ""
+
+    @property
+    def etag(self) -> str:
+        """Entity tag: how many chunks were read."""
+        return f"fake.{len(self.texts)}"
+
+    def read(self, text: str, dimensions: int) -> ChunkAnswer:
+        """Read the next chunk; its vector depends on all chunks before it."""
+        self.texts.append(text)
+        # A chain of digests: a function of all chunks so far at the cost of one.
+        self.past = hashlib.sha256(f"{self.past}{text}".encode()).hexdigest()
+        tokens = _words(text)
+        answer = ChunkAnswer(
+            seq=len(self.answers),
+            embedding=fake_vector(self.past, dimensions),
+            tokens=tokens,
+            token_start=self.tokens,
+            replayed=False,
+        )
+        self.answers.append(answer)
+        self.tokens += tokens
+        return answer
+
+
+async def _open() -> None:
+    """Let every call pass."""
+
+
+class FakeEncoder:
+    """An `EncoderPort` whose vectors are hashes and whose tokens are words.
+
+    Args:
+        info: What it says it is; more words than `max_chunk_tokens` are too long without a memory.
+        gate: Awaited before each call but `info`, to delay it, to block it or to raise.
+        times: What every call claims to have spent.
+    """
+
+    def __init__(
+        self,
+        info: ModelInfo,
+        gate: Callable[[], Awaitable[None]] = _open,
+        times: StageTimes | None = None,
+    ) -> None:
+        self._info = info
+        self._gate = gate
+        self._times = times or StageTimes()
+        self._sessions: defaultdict[tuple[str, str], FakeSession] = defaultdict(FakeSession)
+
+    def session(self, tenant: str, session_id: str) -> FakeSession:
+        """Return what was read of a session; any id is a session."""
+        return self._sessions[tenant, session_id]
+
+    async def info(self) -> ModelInfo:
+        """Describe the model."""
+        return self._info
+
+    async def embed(self, texts: Sequence[str], *, truncate: bool) -> EmbedResult:
+        """Hash texts; raises `Unprocessable` `input_too_long` as a real model does."""
+        await self._gate()
+        counts = [_words(text) for text in texts]
+        window = self._info.max_chunk_tokens
+        excess = sum(max(0, count - window) for count in counts)
+        if self._info.memory_bytes > 0:
+            excess = 0
+        if excess and not truncate:
+            raise Unprocessable("input_too_long", f"input: more than {window} tokens.", "input")
+        vectors = np.stack([fake_vector(text, self._info.dimensions) for text in texts])
+        return EmbedResult(vectors, sum(counts) - excess, excess, self._times)
+
+    async def append(self, command: AppendCommand) -> AppendResult:
+        """Read chunks by the rules of the contract: replay, then condition, then order."""
+        await self._gate()
+        session = self.session(command.tenant, command.session_id)
+        first = len(session.texts) if command.first_seq is None else command.first_seq
+        answers = tuple(
+            self._one(session, seq, text, command.if_match if seq == first else None)
+            for seq, text in enumerate(command.chunks, start=first)
+        )
+        document = fake_vector(f"document {session.past}", self._info.dimensions)
+        return AppendResult(answers, len(session.texts), session.etag, document, self._times)
+
+    async def check(self) -> None:
+        """Pass, unless the gate raises."""
+        await self._gate()
+
+    def _one(self, session: FakeSession, seq: int, text: str, if_match: str | None) -> ChunkAnswer:
+        expected = len(session.texts)
+        if seq < expected and session.texts[seq] == text:
+            kept = session.answers[seq]
+            return ChunkAnswer(
+                kept.seq, kept.embedding, kept.tokens, kept.token_start, replayed=True
+            )
+        if if_match is not None and if_match != session.etag:
+            raise PreconditionFailed("precondition_failed", f"The session is at {session.etag}.")
+        if seq != expected:
+            raise Conflict(
+                "sequence_conflict",
+                f"The session expects chunk {expected}, not {seq}.",
+                "first_seq",
+                {"expected_seq": expected, "provided_seq": seq, "next_seq": expected},
+            )
+        return session.read(text, self._info.dimensions)
+
+
+def fake_vector(text: str, dimensions: int) -> NDArray[np.float32]:
+    """Return a unit vector, float32, (dimensions,), that is a function of the text alone."""
+    seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
+    vector = np.random.default_rng(seed).standard_normal(dimensions).astype(np.float32)
+    return (vector / np.linalg.norm(vector)).astype(np.float32)
+
+
+def _words(text: str) -> int:
+    return len(text.split())

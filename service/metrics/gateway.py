@@ -1,0 +1,43 @@
+"""What a gateway process measures: HTTP."""
+
+from collections.abc import Iterable
+
+from service.metrics import catalogue
+from service.metrics.process import ProcessMetrics
+
+UNMATCHED_ROUTE = "unmatched"
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+class GatewayMetrics(ProcessMetrics):
+    """Metrics of one gateway process."""
+
+    def __init__(self, backend: str = "sqlite") -> None:
+        super().__init__(backend)
+        self._requests = self._counter(catalogue.HTTP_REQUESTS)
+        self._seconds = self._histogram(catalogue.HTTP_REQUEST_DURATION)
+        self._routes = {UNMATCHED_ROUTE}
+
+    def expect_routes(self, routes: Iterable[tuple[str, str, int]]) -> None:
+        """Create the series of (route template, method, success code) before any request."""
+        for route, method, code in routes:
+            self._routes.add(route)
+            self._requests.labels(route, method, str(code))
+            self._seconds.labels(route)
+
+    def request(self, route: str | None, method: str, code: int, seconds: float) -> None:
+        """Count one request.
+
+        Args:
+            route: Route template; None or an unknown one is counted as `unmatched`.
+            method: HTTP method; unknown ones are counted as `other`.
+            code: Status code sent; 499 for a client that left first.
+            seconds: From the request's head to the last byte of the response.
+        """
+        template = route if route in self._routes and route is not None else UNMATCHED_ROUTE
+        verb = method if method in _METHODS else catalogue.OTHER
+        self._requests.labels(template, verb, str(code)).inc()
+        self._seconds.labels(template).observe(seconds)
+
+    def appended(self, position_tokens: int, seconds: float) -> None:
+        """Ignore it: chunks are read, and observed, in encoder processes."""

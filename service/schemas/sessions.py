@@ -1,0 +1,128 @@
+"""`/v1/sessions`: a document that is still being read."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, JsonValue
+
+from service.schemas.base import (
+    MAX_SEQ,
+    SESSION_ID_PATTERN,
+    EmbeddingValue,
+    EncodingFormat,
+    RequestModel,
+    ResponseModel,
+    Texts,
+)
+
+ReturnMember = Literal["embedding", "document", "tokens"]
+FirstSeq = Annotated[int, Field(ge=0, le=MAX_SEQ)]
+
+
+class CreateSessionRequest(RequestModel):
+    """A session to begin."""
+
+    model: str = Field(max_length=256)
+    """Id of a served model that has a memory."""
+    id: str | None = Field(default=None, pattern=SESSION_ID_PATTERN)
+    """Your own id; the server chooses one if it is left out."""
+    metadata: dict[str, JsonValue] = Field(default_factory=dict)
+    """Any JSON object; kept and returned, never read."""
+
+
+class AppendRequest(RequestModel):
+    """Chunks to read into a session, in order."""
+
+    chunks: Texts
+    first_seq: FirstSeq | None = None
+    """Sequence number of the first chunk: makes the request safe to repeat."""
+    members: list[ReturnMember] = Field(default=["embedding", "tokens"], alias="return")
+    """What to answer with beside the sequence numbers."""
+    encoding_format: EncodingFormat = "float"
+
+
+class Session(ResponseModel):
+    """A session as it is now."""
+
+    object: Literal["session"]
+    id: str
+    model: str
+    status: Literal["open"]
+    next_seq: int
+    """Sequence number of the next chunk: how many were read."""
+    tokens: int
+    memory_bytes: int | None
+    """Size of its memory, whatever its length; null while its model is not served."""
+    created_at: float
+    """Unix time, seconds."""
+    updated_at: float
+    metadata: dict[str, Any]
+    etag: str
+    """Changes with every chunk."""
+
+
+class SessionList(ResponseModel):
+    """A page of sessions by ascending id."""
+
+    object: Literal["list"]
+    data: list[Session]
+    has_more: bool
+    next_after: str | None
+    """`after` of the next page."""
+
+
+class AppendedChunk(ResponseModel):
+    """What one chunk came back as."""
+
+    seq: int
+    embedding: EmbeddingValue | None = None
+    tokens: int | None = None
+    token_range: tuple[int, int] | None = None
+    """First token and the one past the last, counted over the session."""
+    replayed: bool
+    """True if this is the stored answer of an earlier append."""
+
+
+class RunningDocument(ResponseModel):
+    """The document so far."""
+
+    embedding: EmbeddingValue
+    tokens: int
+    next_seq: int
+
+
+class AppendResponse(ResponseModel):
+    """Answers of one append, all of them durable."""
+
+    object: Literal["append"]
+    session_id: str
+    model: str
+    chunks: list[AppendedChunk]
+    next_seq: int
+    replayed: bool
+    """True if every chunk was a replay."""
+    document: RunningDocument | None = None
+
+
+class DocumentEmbedding(ResponseModel):
+    """Running document vector of a session."""
+
+    object: Literal["document_embedding"]
+    session_id: str
+    embedding: EmbeddingValue
+    tokens: int
+    next_seq: int
+
+
+class StreamEvent(ResponseModel):
+    """One line of a stream's answer; an `error` line also has the members of a problem document."""
+
+    event: Literal["chunk", "done", "error"]
+    seq: int | None = None
+    embedding: EmbeddingValue | None = None
+    tokens: int | None = None
+    token_range: tuple[int, int] | None = None
+    replayed: bool | None = None
+    text_range: tuple[int, int] | None = None
+    """First character of this request's text in the chunk and the one past the last."""
+    chunks: int | None = None
+    next_seq: int | None = None

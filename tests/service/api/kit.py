@@ -1,0 +1,128 @@
+"""A whole API over fakes, in one process and without a network."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import numpy as np
+from fastapi import FastAPI
+from numpy.typing import NDArray
+
+from service.api.app import Services, create_app
+from service.config import LimitsConfig
+from service.errors import Conflict, Gone, NotFound, PreconditionFailed, Unprocessable
+from service.fake import FakeEncoder, fake_vector
+from service.metrics import GatewayMetrics
+from service.ports import ModelInfo, StageTimes
+from service.sessions.records import SessionRecord
+
+STATELESS = ModelInfo("multi-head", "multi-head", 8, 16, 0, "a" * 64, "base")
+INFINI = ModelInfo("infini", "infini", 8, 16, 304_128, "b" * 64, "base", "adapter", {"ndcg": 0.5})
+TIMES = StageTimes(tokenize=0.001, queue=0.002, infer=0.003, persist=0.004)
+
+
+class FakeCatalog:
+    """Sessions in a dictionary; how far each was read is asked of the fake encoder."""
+
+    def __init__(self, encoder: FakeEncoder) -> None:
+        self._encoder = encoder
+        self._records: dict[str, SessionRecord | None] = {}
+
+    async def create(
+        self, tenant: str, model: ModelInfo, session_id: str | None, metadata: str
+    ) -> SessionRecord:
+        if model.memory_bytes == 0:
+            raise Unprocessable("model_has_no_memory", "no memory", "model")
+        name = session_id or f"sess_{len(self._records)}"
+        if name in self._records:
+            raise Conflict("session_exists", "exists", "id")
+        record = SessionRecord(
+            tenant, name, "fake", model.id, model.fingerprint, "open", 0, 0, 0, 1.5, 2.5, metadata
+        )
+        self._records[name] = record
+        return record
+
+    async def get(self, tenant: str, session_id: str) -> SessionRecord:
+        if session_id not in self._records:
+            raise NotFound("session_not_found", "unknown")
+        record = self._records[session_id]
+        if record is None:
+            raise Gone("session_deleted", "deleted")
+        read = self._encoder.session(tenant, session_id)
+        count = len(read.texts)
+        return SessionRecord(
+            tenant, session_id, "fake", record.model, record.fingerprint, "open",
+            count, count, read.tokens, 1.5, 2.5, record.metadata,
+        )  # fmt: skip
+
+    async def list(self, tenant: str, after: str | None, limit: int) -> list[SessionRecord]:
+        names = sorted(name for name, record in self._records.items() if record is not None)
+        return [await self.get(tenant, n) for n in names if after is None or n > after][:limit]
+
+    async def document(
+        self, tenant: str, session_id: str
+    ) -> tuple[SessionRecord, NDArray[np.float32]]:
+        record = await self.get(tenant, session_id)
+        read = self._encoder.session(tenant, session_id)
+        return record, fake_vector(f"document {read.past}", INFINI.dimensions)
+
+    async def delete(self, tenant: str, session_id: str, if_match: str | None = None) -> None:
+        record = await self.get(tenant, session_id)
+        if if_match is not None and if_match != record.etag:
+            raise PreconditionFailed("precondition_failed", "other version")
+        self._records[session_id] = None
+
+
+@dataclass
+class Api:
+    """The app, its fakes, and switches to make them fail."""
+
+    limits: LimitsConfig = field(default_factory=LimitsConfig)
+    gate: Callable[[], Awaitable[None]] | None = None
+    draining: bool = False
+    metrics: GatewayMetrics = field(default_factory=GatewayMetrics)
+
+    def __post_init__(self) -> None:
+        self.infini = FakeEncoder(INFINI, self._wait, TIMES)
+        self.stateless = FakeEncoder(STATELESS, self._wait, TIMES)
+        self.catalog = FakeCatalog(self.infini)
+        self.services = Services(
+            encoders={"multi-head": self.stateless, "infini": self.infini},
+            catalog=self.catalog,
+            limits=self.limits,
+            metrics=self.metrics,
+            scrape=self._scrape,
+            draining=lambda: self.draining,
+        )
+        self.app: FastAPI = create_app(self.services)
+
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator[httpx.AsyncClient]:
+        transport = httpx.ASGITransport(self.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            yield client
+
+    async def _wait(self) -> None:
+        if self.gate is not None:
+            await self.gate()
+
+    async def _scrape(self) -> bytes:
+        return self.metrics.exposition()
+
+
+def assert_problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
+    """Check everything an error must have and return it."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    body: dict[str, Any] = response.json()
+    assert body["error"]["code"] == code
+    assert body["type"].endswith(code)
+    assert body["status"] == status
+    assert body["title"]
+    assert isinstance(body["detail"], str)
+    assert body["error"]["message"] == body["detail"]
+    assert body["request_id"] == response.headers["x-request-id"]
+    assert body["instance"].startswith("/")
+    return body

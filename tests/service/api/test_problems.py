@@ -1,0 +1,77 @@
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+import service
+from service import errors
+from service.api.problems import PROBLEMS, MethodNotAllowed, RequestTimeout
+from service.errors import ServiceError
+from tests.service.api.kit import assert_problem
+
+CLASSES: list[type[ServiceError]] = [
+    kind
+    for _, kind in inspect.getmembers(errors, inspect.isclass)
+    if issubclass(kind, ServiceError) and kind is not ServiceError
+] + [MethodNotAllowed, RequestTimeout]
+BY_STATUS = {kind.status: kind for kind in CLASSES}
+
+
+@pytest.mark.parametrize("code", PROBLEMS)
+async def test_every_code_is_rendered_as_the_contract_says(code, client, api):
+    row = PROBLEMS[code]
+    error = BY_STATUS[row.status](code, "What to do.", "field", {"expected_seq": 7})
+
+    async def gate() -> None:
+        raise error
+
+    api.gate = gate
+    answer = await client.post("/v1/embeddings", json={"model": "infini", "input": "x"})
+    body = assert_problem(answer, row.status, code)
+    assert body["error"]["type"] == (
+        "server_error" if row.status >= 500 else "invalid_request_error"
+    )
+    retry = "true" if code == "request_in_progress" else "false"
+    assert answer.headers.get("x-should-retry") == (retry if row.status == 409 else None)
+    assert answer.headers.get("retry-after") == ("1" if row.status == 503 else None)
+    if row.status != 500:
+        assert body["expected_seq"] == 7
+        assert body["error"]["param"] == "field"
+        assert body["detail"] == "What to do."
+    else:
+        assert "What to do" not in answer.text
+
+
+async def test_an_unlisted_code_keeps_its_status(client, api):
+    async def gate() -> None:
+        raise errors.Conflict("brand_new", "x")
+
+    api.gate = gate
+    answer = await client.post("/v1/embeddings", json={"model": "infini", "input": "x"})
+    assert_problem(answer, 409, "brand_new")
+
+
+async def test_extras_cannot_replace_standard_members(client, api):
+    async def gate() -> None:
+        raise errors.Conflict("model_changed", "x", None, {"status": 200, "error": "none"})
+
+    api.gate = gate
+    answer = await client.post("/v1/embeddings", json={"model": "infini", "input": "x"})
+    assert_problem(answer, 409, "model_changed")
+
+
+def test_every_code_raised_in_the_service_is_in_the_table():
+    names = "|".join(kind.__name__ for kind in CLASSES)
+    raised = re.compile(rf'\b({names})\(\s*"([a-z_]+)"')
+    root = Path(service.__file__).parent
+    found = {
+        (name, code)
+        for path in root.rglob("*.py")
+        if "client" not in path.relative_to(root).parts
+        for name, code in raised.findall(path.read_text(encoding="utf-8"))
+    }
+    assert len(found) > 10
+    by_name = {kind.__name__: kind for kind in CLASSES}
+    for name, code in sorted(found):
+        assert PROBLEMS[code].status == by_name[name].status, (name, code)

@@ -1,0 +1,46 @@
+import pytest
+from pydantic import ValidationError
+
+from service.schemas.embeddings import EmbeddingsRequest
+from service.schemas.sessions import AppendRequest, CreateSessionRequest
+
+
+def test_defaults_are_what_the_contract_says():
+    append = AppendRequest.model_validate({"chunks": ["a"]})
+    assert append.first_seq is None
+    assert append.members == ["embedding", "tokens"]
+    assert append.encoding_format == "float"
+    create = CreateSessionRequest.model_validate({"model": "m"})
+    assert create.id is None
+    assert create.metadata == {}
+    embed = EmbeddingsRequest.model_validate({"model": "m", "input": "a"})
+    assert embed.input == ["a"]
+    assert embed.truncate is False
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"chunks": ["a"], "return": ["everything"]},
+        {"chunks": ["a"], "return": "embedding"},
+        {"chunks": ["a"], "members": ["embedding"]},
+        {"chunks": ["a"], "encoding_format": None},
+        {"chunks": ["a"], "first_seq": "0"},
+        {"chunks": ("a",)},
+        {"chunks": [b"a"]},
+    ],
+)
+def test_nothing_is_coerced(body):
+    with pytest.raises(ValidationError):
+        AppendRequest.model_validate(body)
+
+
+def test_a_wrong_text_ends_the_check():
+    with pytest.raises(ValidationError) as error:
+        AppendRequest.model_validate({"chunks": [1] * 100_000})
+    assert error.value.error_count() == 1
+
+
+@pytest.mark.parametrize("name", ["a", "A-z_9", "x" * 128])
+def test_session_ids_that_can_be(name):
+    assert CreateSessionRequest.model_validate({"model": "m", "id": name}).id == name
