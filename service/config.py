@@ -57,8 +57,8 @@ class EngineConfig(_Frozen):
 class SessionsConfig(_Frozen):
     """Where sessions live and what stays in memory."""
 
-    store: str = "sqlite"
-    """`sqlite` (a file in the data directory), `sqlite:PATH`, or `memory` (tests: not durable)."""
+    store: str = Field(default="sqlite", pattern=r"^sqlite(:.+)?$")
+    """`sqlite` (a file in the data directory) or `sqlite:PATH`."""
     hot_bytes: int = Field(default=256 * 1024**2, ge=0)
     """Most bytes of session states a replica keeps beside the store; the oldest leave first."""
     kept_answers: int | None = Field(default=None, ge=1)

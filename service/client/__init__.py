@@ -1,0 +1,63 @@
+"""Python clients of the longstream API, blocking and asyncio.
+
+with LongstreamClient() as client:
+    session = client.create_session("infini")
+    for chunk in client.append(session.id, ["Call me Ishmael."], first_seq=0).chunks:
+        print(chunk.seq, chunk.embedding[:3])
+"""
+
+from service.client.asynchronous import AsyncLongstreamClient
+from service.client.blocking import LongstreamClient
+from service.client.core import RetryPolicy
+from service.client.errors import (
+    Conflict,
+    Gone,
+    Invalid,
+    LongstreamError,
+    NotFound,
+    PayloadTooLarge,
+    PreconditionFailed,
+    ProtocolError,
+    ServerError,
+    TransportError,
+    Unauthorized,
+    Unavailable,
+)
+from service.client.events import StreamChunk, StreamDone, StreamEvent
+from service.client.results import (
+    AppendResult,
+    Chunk,
+    Document,
+    Embeddings,
+    Model,
+    Session,
+    SessionPage,
+)
+
+__all__ = [
+    "AppendResult",
+    "AsyncLongstreamClient",
+    "Chunk",
+    "Conflict",
+    "Document",
+    "Embeddings",
+    "Gone",
+    "Invalid",
+    "LongstreamClient",
+    "LongstreamError",
+    "Model",
+    "NotFound",
+    "PayloadTooLarge",
+    "PreconditionFailed",
+    "ProtocolError",
+    "RetryPolicy",
+    "ServerError",
+    "Session",
+    "SessionPage",
+    "StreamChunk",
+    "StreamDone",
+    "StreamEvent",
+    "TransportError",
+    "Unauthorized",
+    "Unavailable",
+]

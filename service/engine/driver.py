@@ -32,10 +32,6 @@ class EngineObserver(Protocol):
         """A segment waited so long for its step."""
         ...
 
-    def rejected(self, reason: str) -> None:
-        """Work was refused."""
-        ...
-
 
 @dataclass(frozen=True, slots=True)
 class SegmentResult:
@@ -75,7 +71,7 @@ class Engine:
         encoder: The model.
         step_tokens: Most tokens of a step.
         queue_tokens: Most tokens waiting; more are refused.
-        observer: Hears of steps, waits and refusals.
+        observer: Hears of steps and waits.
     """
 
     def __init__(
@@ -90,6 +86,7 @@ class Engine:
         # One compute thread: torch uses all cores inside it, and two forwards at once would fight over them.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
         self._loop: asyncio.Task[None] | None = None
+        self._stopping = False
         self.last_step_at = float("-inf")
         """`time.monotonic()` of the last step that succeeded."""
 
@@ -103,12 +100,13 @@ class Engine:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
+        self._stopping = True
+        self._work.set()
         if self._loop is not None:
-            self._loop.cancel()
-            await asyncio.gather(self._loop, return_exceptions=True)
+            await self._loop  # the step that runs is finished and answered
         for waiting in self._queue.take(self._queue.tokens):
             if not waiting.done.done():
-                waiting.done.set_exception(Unavailable("draining", "The replica is stopping."))
+                waiting.done.set_exception(_stopping())
         self._thread.shutdown(wait=True)
 
     async def submit(
@@ -121,12 +119,13 @@ class Engine:
             memory: What each of them reads and writes, as values; required for a variant with memory.
 
         Raises:
-            Unavailable: `overloaded`; nothing was queued.
+            Unavailable: `overloaded`, `draining`; nothing was queued.
         """
+        if self._stopping:
+            raise _stopping()
         items = [self._wait_for(segment, memory) for segment in segments]
         tokens = sum(cost for _, cost in items)
         if self._queue and self._queue.tokens + tokens > self._queue_tokens:
-            self._observer.rejected("queue_full")
             raise Unavailable(
                 "overloaded", "Too many tokens are waiting for this model; try again shortly."
             )
@@ -143,12 +142,12 @@ class Engine:
         return _Waiting(segment, memory, future, time.monotonic()), len(segment.ids)
 
     async def _run(self) -> None:
-        while True:
-            if not self._queue:
+        while not self._stopping:
+            if self._queue:
+                await self._step(self._queue.take(self._step_tokens))
+            else:
                 self._work.clear()
                 await self._work.wait()
-            step = self._queue.take(self._step_tokens)
-            await self._step(step)
 
     async def _step(self, step: list[_Waiting]) -> None:
         begun = time.monotonic()
@@ -182,3 +181,7 @@ class Engine:
             SegmentResult(total, len(waiting.segment.ids), memory, begun - waiting.since, infer_s)
             for waiting, total, memory in zip(step, totals, after, strict=True)
         ]
+
+
+def _stopping() -> Unavailable:
+    return Unavailable("draining", "The replica is stopping; send the request again.")

@@ -52,6 +52,8 @@ class Session(ResponseModel):
     tokens: int
     memory_bytes: int | None
     """Size of its memory, whatever its length; null while its model is not served."""
+    state_bytes: int
+    """Bytes the store keeps for it beside its answers: memory, running document vector, header."""
     created_at: float
     """Unix time, seconds."""
     updated_at: float

@@ -1,4 +1,4 @@
-"""What a store keeps, as plain values: sessions without their state, and chunks with their answers."""
+"""What a store keeps, as plain values: sessions without their state, chunks with their answers."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -23,6 +23,7 @@ class SessionRecord:
         created_at: Unix time, seconds.
         updated_at: Unix time of the last commit, seconds.
         metadata: The client's own JSON object, as text.
+        state_bytes: Size of the stored state; 0 for a tombstone.
     """
 
     tenant: str
@@ -37,6 +38,7 @@ class SessionRecord:
     created_at: float
     updated_at: float
     metadata: str
+    state_bytes: int
 
     @property
     def etag(self) -> str:

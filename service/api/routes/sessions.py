@@ -179,6 +179,7 @@ def _session_json(record: SessionRecord, memory_bytes: int | None) -> dict[str, 
         "next_seq": record.next_seq,
         "tokens": record.tokens,
         "memory_bytes": memory_bytes,
+        "state_bytes": record.state_bytes,
         "created_at": record.created_at,
         "updated_at": record.updated_at,
         # The client's own JSON, digit for digit.

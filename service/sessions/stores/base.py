@@ -1,6 +1,7 @@
-"""The contract of a session store: few async methods on bytes, compare-and-set, no HTTP, no tensors.
+"""The contract of a session store: async methods on bytes with compare-and-set; no HTTP, no tensors.
 
-Every backend passes `tests/service/sessions/stores/test_contract.py` and the agreement machine beside it.
+Every backend passes `tests/service/sessions/stores/test_contract.py` and the agreement machine
+beside it.
 """
 
 from dataclasses import dataclass
@@ -14,12 +15,12 @@ class Commit:
     """One append's effect; a store applies all of it or none of it.
 
     Attributes:
-        expected_version: Version the stored record must have; its incarnation must be `record.incarnation`.
+        expected_version: Version the stored record must have, with `record.incarnation`.
         record: The record afterwards, with `version == expected_version + 1`.
         state: The encoded state afterwards.
-        chunk: The chunk and its answer.
+        chunk: The chunk and its answer, with `seq == record.next_seq - 1`.
         key: The idempotency key this request began with, only on the request's first chunk.
-        forget_before: Chunks and keys with a smaller sequence number may be dropped; 0 keeps all.
+        forget_before: Chunks and keys with a smaller sequence number are dropped; 0 keeps all.
     """
 
     expected_version: int
@@ -29,12 +30,19 @@ class Commit:
     key: KeyRecord | None = None
     forget_before: int = 0
 
+    def __post_init__(self) -> None:
+        if self.record.version != self.expected_version + 1:
+            raise ValueError("a commit moves the version by exactly one")
+        if self.chunk.seq != self.record.next_seq - 1:
+            raise ValueError("a commit adds exactly the chunk before the record's next_seq")
+
 
 class SessionStore(Protocol):
     """Durable sessions.
 
-    A write that returned is durable. Every method may raise `Unavailable("store_unavailable")` when the backend
-    does not answer and `OutOfStorage` when it has no room; then nothing was changed by the call.
+    A write that returned is durable. Every method may raise `Unavailable("store_unavailable")` when
+    the backend does not answer and `OutOfStorage` when it has no room. A write that raised, or whose
+    caller was cancelled, has happened completely or not at all: read the record to learn which.
     """
 
     async def __aenter__(self) -> Self:
@@ -73,15 +81,16 @@ class SessionStore(Protocol):
         """Return what an idempotency key stands for, or None."""
         ...
 
-    async def bury(self, record: SessionRecord) -> bool:
+    async def bury(self, record: SessionRecord, expected_version: int | None = None) -> bool:
         """Replace an open session by `record`, a tombstone with the same incarnation.
 
-        State, chunks and keys go. False and no change if the session is not open or of another incarnation.
+        State, chunks and keys go. False and no change if the session is not open, is of another
+        incarnation, or is at another version than `expected_version` where that is given.
         """
         ...
 
     async def list(self, tenant: str, after: str | None, limit: int) -> list[SessionRecord]:
-        """Return open sessions of a tenant by ascending id, those after `after`, at most `limit`."""
+        """Return a tenant's open sessions by ascending id, those after `after`, at most `limit`."""
         ...
 
     async def ping(self) -> None:

@@ -39,7 +39,19 @@ class FakeCatalog:
         if name in self._records:
             raise Conflict("session_exists", "exists", "id")
         record = SessionRecord(
-            tenant, name, "fake", model.id, model.fingerprint, "open", 0, 0, 0, 1.5, 2.5, metadata
+            tenant,
+            name,
+            "fake",
+            model.id,
+            model.fingerprint,
+            "open",
+            0,
+            0,
+            0,
+            1.5,
+            2.5,
+            metadata,
+            3_120,
         )
         self._records[name] = record
         return record
@@ -54,7 +66,7 @@ class FakeCatalog:
         count = len(read.texts)
         return SessionRecord(
             tenant, session_id, "fake", record.model, record.fingerprint, "open",
-            count, count, read.tokens, 1.5, 2.5, record.metadata,
+            count, count, read.tokens, 1.5, 2.5, record.metadata, 3_120,
         )  # fmt: skip
 
     async def list(self, tenant: str, after: str | None, limit: int) -> list[SessionRecord]:

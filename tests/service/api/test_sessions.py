@@ -27,6 +27,7 @@ async def test_create_answers_with_the_whole_session(client):
         "next_seq": 0,
         "tokens": 0,
         "memory_bytes": INFINI.memory_bytes,
+        "state_bytes": 3_120,
         "created_at": 1.5,
         "updated_at": 2.5,
         "metadata": {"title": "Krieg", "n": 12345678901234567890123},

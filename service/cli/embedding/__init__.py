@@ -1,0 +1,1 @@
+"""What `longstream embed` is made of: source, journal, run, formats, progress."""

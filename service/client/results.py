@@ -1,0 +1,244 @@
+"""What the service answers, as frozen values, and how they are read from JSON.
+
+Readers raise `KeyError`, `TypeError` or `ValueError` on anything the contract does not promise;
+`service.client.core` turns those into `ProtocolError`.
+"""
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vector: TypeAlias = NDArray[np.float32]
+Json: TypeAlias = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A served model.
+
+    Attributes:
+        id: Name to call it by.
+        attention: Its attention variant, e.g. `infini`.
+        dimensions: Width of its vectors.
+        max_chunk_tokens: Window of one segment, in tokens.
+        memory_bytes: Size of a session's memory; 0 means that it has none and keeps no sessions.
+        fingerprint: sha256 over configuration and weights.
+        base: Name of the frozen base encoder.
+        checkpoint: Name of the adapter on it, or None.
+        evaluation: Figures of its card.
+    """
+
+    id: str
+    attention: str
+    dimensions: int
+    max_chunk_tokens: int
+    memory_bytes: int
+    fingerprint: str
+    base: str
+    checkpoint: str | None = None
+    evaluation: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, body: Json) -> Self:
+        """Read it from JSON."""
+        return cls(
+            id=str(body["id"]),
+            attention=str(body["attention"]),
+            dimensions=int(body["dimensions"]),
+            max_chunk_tokens=int(body["max_chunk_tokens"]),
+            memory_bytes=int(body["memory_bytes"]),
+            fingerprint=str(body["fingerprint"]),
+            base=str(body["base"]),
+            checkpoint=body.get("checkpoint"),
+            evaluation=dict(body.get("evaluation") or {}),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Embeddings:
+    """Vectors of stateless texts.
+
+    Attributes:
+        vectors: float32, (texts, dimensions), unit length.
+        tokens: Tokens that were encoded.
+        truncated_tokens: Tokens dropped because the caller opted in.
+    """
+
+    vectors: Vector
+    tokens: int
+    truncated_tokens: int
+
+    @classmethod
+    def of(cls, body: Json) -> Self:
+        """Read it from JSON; the vectors come back in the order of the texts."""
+        rows = sorted(body["data"], key=lambda item: int(item["index"]))
+        usage = body["usage"]
+        return cls(
+            vectors=np.stack([decode_vector(row["embedding"]) for row in rows]),
+            tokens=int(usage["prompt_tokens"]),
+            truncated_tokens=int(usage.get("truncated_tokens", 0)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A document that is being read.
+
+    Attributes:
+        id: Name of the session.
+        model: Id of the model that reads it.
+        status: `open`, or why it is not.
+        next_seq: Chunks read so far.
+        tokens: Content tokens read so far.
+        memory_bytes: Size of its memory, whatever the length; None while its model is not served.
+        state_bytes: Bytes the service stores for it beside its answers.
+        created_at: Unix time, seconds.
+        updated_at: Unix time of the last chunk, seconds.
+        metadata: The caller's own JSON object.
+        etag: Entity tag; changes with every chunk.
+    """
+
+    id: str
+    model: str
+    status: str
+    next_seq: int
+    tokens: int
+    memory_bytes: int | None
+    state_bytes: int
+    created_at: float
+    updated_at: float
+    metadata: dict[str, Any]
+    etag: str
+
+    @classmethod
+    def of(cls, body: Json) -> Self:
+        """Read it from JSON."""
+        return cls(
+            id=str(body["id"]),
+            model=str(body["model"]),
+            status=str(body["status"]),
+            next_seq=int(body["next_seq"]),
+            tokens=int(body["tokens"]),
+            memory_bytes=None if body["memory_bytes"] is None else int(body["memory_bytes"]),
+            state_bytes=int(body["state_bytes"]),
+            created_at=float(body["created_at"]),
+            updated_at=float(body["updated_at"]),
+            metadata=dict(body.get("metadata") or {}),
+            etag=str(body["etag"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SessionPage:
+    """Some of the caller's sessions, by ascending id.
+
+    Attributes:
+        sessions: The sessions of this page.
+        next_after: Pass it as `after` to get the next page; None on the last one.
+    """
+
+    sessions: tuple[Session, ...]
+    next_after: str | None
+
+    @classmethod
+    def of(cls, body: Json) -> Self:
+        """Read it from JSON."""
+        following = body.get("next_after") if body["has_more"] else None
+        return cls(tuple(Session.of(item) for item in body["data"]), following)
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """The answer to one chunk.
+
+    Attributes:
+        seq: Position in the session, from 0.
+        embedding: float32, (dimensions,), unit length; knows what came before.
+        tokens: Content tokens of the chunk.
+        token_start: Content tokens of the session before it.
+        token_end: `token_start + tokens`.
+        replayed: True if this is the kept answer of an earlier append.
+    """
+
+    seq: int
+    embedding: Vector
+    tokens: int
+    token_start: int
+    token_end: int
+    replayed: bool
+
+    @classmethod
+    def of(cls, body: Json) -> Self:
+        """Read it from JSON."""
+        token_start, token_end = body["token_range"]
+        return cls(
+            seq=int(body["seq"]),
+            embedding=decode_vector(body["embedding"]),
+            tokens=int(body["tokens"]),
+            token_start=int(token_start),
+            token_end=int(token_end),
+            replayed=bool(body["replayed"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """The running vector of everything a session has read.
+
+    Attributes:
+        embedding: float32, (dimensions,), unit length; zeros before the first token.
+        tokens: Content tokens behind it.
+        next_seq: Chunks behind it.
+    """
+
+    embedding: Vector
+    tokens: int
+    next_seq: int
+
+    @classmethod
+    def of(cls, body: Json) -> Self:
+        """Read it from JSON."""
+        return cls(decode_vector(body["embedding"]), int(body["tokens"]), int(body["next_seq"]))
+
+
+@dataclass(frozen=True, slots=True)
+class AppendResult:
+    """The answers of one append, all of them durable.
+
+    Attributes:
+        chunks: One per text, in order.
+        next_seq: Sequence number the session expects now.
+        replayed: True if every chunk had been read before.
+        document: Running document vector, if it was asked for.
+    """
+
+    chunks: tuple[Chunk, ...]
+    next_seq: int
+    replayed: bool
+    document: Document | None = None
+
+    @classmethod
+    def of(cls, body: Json) -> Self:
+        """Read it from JSON."""
+        document = body.get("document")
+        return cls(
+            chunks=tuple(Chunk.of(item) for item in body["chunks"]),
+            next_seq=int(body["next_seq"]),
+            replayed=bool(body["replayed"]),
+            document=None if document is None else Document.of(document),
+        )
+
+
+def decode_vector(value: object) -> Vector:
+    """Read a vector that came as base64 of little-endian float32, or as a list of numbers."""
+    if isinstance(value, str):
+        raw = base64.b64decode(value, validate=True)
+        return np.frombuffer(raw, dtype="<f4").astype(np.float32)
+    vector = np.asarray(value, dtype=np.float32)
+    if vector.ndim != 1:
+        raise ValueError(f"a vector has one axis, not {vector.ndim}")
+    return vector

@@ -1,0 +1,5 @@
+"""One served model in one process: weights, engine, sessions and metrics, put together."""
+
+from service.encoder_node.node import EncoderNode
+
+__all__ = ["EncoderNode"]

@@ -1,0 +1,155 @@
+"""The composition root of an encoder process."""
+
+import asyncio
+import os
+import time
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from typing import Final, Self
+
+from models.config import AttentionOptions
+from models.errors import WeightsError
+from models.loading import LoadedEncoder, load_encoder, use_threads
+from service.config import ModelConfig, ServiceConfig
+from service.encoder_node.reader import TextReader
+from service.engine import Engine
+from service.errors import ConfigError, Unprocessable
+from service.metrics import EncoderMetrics
+from service.ports import AppendCommand, AppendResult, EmbedResult, ModelInfo
+from service.sessions.appender import Appender
+from service.sessions.hot import HotStates
+from service.sessions.stores import open_store
+from service.sessions.stores.base import SessionStore
+from service.sessions.stores.timed import TimedStore
+
+FRESH_STEP_S: Final = 5.0
+"""A forward pass this recent proves that the model runs."""
+
+
+class EncoderNode:
+    """One served model; an `EncoderPort` in process.
+
+    Build it with `start`, end it with `stop`.
+    """
+
+    def __init__(
+        self, model: LoadedEncoder, info: ModelInfo, metrics: EncoderMetrics, engine: Engine
+    ) -> None:
+        self._info = info
+        self._metrics = metrics
+        self._engine = engine
+        self._reader = TextReader(model, engine)
+        self._store: SessionStore | None = None
+        self._appender: Appender | None = None
+        self._exit = AsyncExitStack()
+
+    @classmethod
+    async def start(cls, model: ModelConfig, config: ServiceConfig) -> Self:
+        """Load the weights, open the store, and run a first forward pass.
+
+        Raises:
+            ConfigError: the weights cannot be loaded; the message says why.
+            Unavailable: the store cannot be opened.
+        """
+        use_threads(config.engine.threads or os.cpu_count() or 1)
+        begun = time.monotonic()
+        options = AttentionOptions(memory_rule=model.memory_rule)
+        try:
+            loaded = await asyncio.to_thread(load_encoder, model.attention, model.weights, options)
+        except WeightsError as error:
+            raise ConfigError(f"model {model.id}: {error}") from error
+        metrics = EncoderMetrics(model.id, config.sessions.store.partition(":")[0])
+        engine = Engine(
+            loaded.encoder, config.engine.step_tokens, config.engine.queue_tokens, metrics
+        )
+        metrics.queue_depth(lambda: float(engine.queued_tokens))
+        node = cls(loaded, _describe(model, loaded), metrics, engine)
+        try:
+            await node._open(config)
+        except BaseException:
+            await node.stop()
+            raise
+        metrics.loaded(time.monotonic() - begun)
+        return node
+
+    async def _open(self, config: ServiceConfig) -> None:
+        await self._exit.enter_async_context(self._engine)
+        await self._reader.embed(["warm"], truncate=False)
+        timed = TimedStore(open_store(config.sessions.store, config.data_dir), self._metrics)
+        store = await self._exit.enter_async_context(timed)
+        self._store = store
+        if not self._info.memory_bytes:
+            return
+        hot = HotStates(config.sessions.hot_bytes, self._metrics)
+        self._appender = Appender(
+            store,
+            self._reader,
+            self._info,
+            hot,
+            kept_answers=config.sessions.kept_answers,
+            observer=self._metrics,
+        )
+        self._exit.push_async_callback(self._appender.drain)
+        self._metrics.hot_state_bytes(lambda: float(hot.nbytes))
+        self._metrics.session_state_bytes(self._appender.state_bytes)
+
+    async def stop(self) -> None:
+        """Finish running appends, stop the engine, close the store."""
+        await self._exit.aclose()
+
+    async def info(self) -> ModelInfo:
+        """Describe the model."""
+        return self._info
+
+    async def embed(self, texts: Sequence[str], *, truncate: bool) -> EmbedResult:
+        """Encode texts without a session."""
+        result = await self._reader.embed(texts, truncate=truncate)
+        self._metrics.stage(result.times)
+        self._metrics.tokens("stateless", result.tokens)
+        self._metrics.truncated(result.truncated_tokens)
+        return result
+
+    async def append(self, command: AppendCommand) -> AppendResult:
+        """Read chunks into a session.
+
+        Raises:
+            Unprocessable: `model_has_no_memory`; and as `Appender.append`.
+        """
+        if self._appender is None:
+            raise Unprocessable(
+                "model_has_no_memory",
+                f"model {self._info.id} has no memory: it cannot read a session",
+            )
+        result = await self._appender.append(command)
+        self._metrics.stage(result.times)
+        new = sum(answer.tokens for answer in result.answers if not answer.replayed)
+        self._metrics.tokens("session", new)
+        return result
+
+    async def check(self) -> None:
+        """Run a forward pass, unless one has just run, and a store round trip.
+
+        Raises:
+            Unavailable: either failed.
+        """
+        if time.monotonic() - self._engine.last_step_at > FRESH_STEP_S:
+            await self._reader.embed(["ready"], truncate=False)
+        if self._store is not None:
+            await self._store.ping()
+
+    def exposition(self) -> bytes:
+        """Return this process's metrics as Prometheus text."""
+        return self._metrics.exposition()
+
+
+def _describe(model: ModelConfig, loaded: LoadedEncoder) -> ModelInfo:
+    encoder = loaded.encoder
+    return ModelInfo(
+        id=model.id,
+        attention=loaded.attention,
+        dimensions=encoder.config.width,
+        max_chunk_tokens=encoder.config.max_tokens,
+        memory_bytes=encoder.empty_memory().nbytes if encoder.has_memory else 0,
+        fingerprint=loaded.fingerprint,
+        base=loaded.base,
+    )

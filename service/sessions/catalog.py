@@ -1,0 +1,155 @@
+"""Control plane of sessions: what a gateway answers without a model, and without torch."""
+
+import re
+import secrets
+import time
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.errors import BadRequest, Conflict, NotFound, Unprocessable
+from service.ports import ModelInfo
+from service.sessions.codec import document_vector, encode, unread
+from service.sessions.observer import SessionObserver, SilentObserver
+from service.sessions.protocol import require_etag, tombstone
+from service.sessions.records import SessionRecord
+from service.sessions.recovery import Recovery, known
+from service.sessions.stores.base import SessionStore
+
+SESSION_ID: Final = re.compile(r"[A-Za-z0-9_~:@-][A-Za-z0-9._~:@-]{0,127}")
+"""Ids a client may choose: they stand in a path unescaped and cannot be `.` or `..`."""
+
+_RANDOM_BYTES = 16
+_DELETE_TRIES = 8
+
+
+class SessionCatalog:
+    """Creates, finds, lists and deletes sessions.
+
+    Args:
+        store: Where sessions live; open.
+        clock: Unix time, seconds.
+        observer: Told of `create`, `delete` and `lost`.
+    """
+
+    def __init__(
+        self,
+        store: SessionStore,
+        clock: Callable[[], float] = time.time,
+        observer: SessionObserver | None = None,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._observer: SessionObserver = observer or SilentObserver()
+        self._recovery = Recovery(store, clock, self._observer)
+
+    async def create(
+        self, tenant: str, model: ModelInfo, session_id: str | None = None, metadata: str = "{}"
+    ) -> SessionRecord:
+        """Begin a session.
+
+        Args:
+            tenant: Its owner.
+            model: The model that will read it.
+            session_id: The client's choice, or None for a random one of 128 bits.
+            metadata: The client's JSON object, as text.
+
+        Raises:
+            Unprocessable: `model_has_no_memory`.
+            BadRequest: `invalid_request`: the id has characters an id cannot have.
+            Conflict: `session_exists`, also where the id was used by a session that is gone.
+        """
+        if model.memory_bytes == 0:
+            raise Unprocessable(
+                "model_has_no_memory",
+                f"model {model.id} keeps nothing between chunks; sessions need a model with memory",
+                param="model",
+            )
+        if session_id is not None and not SESSION_ID.fullmatch(session_id):
+            raise BadRequest(
+                "invalid_request",
+                "id must be 1 to 128 letters, digits or . _ ~ : @ - and not begin with a dot",
+                param="id",
+            )
+        now = self._clock()
+        state = encode(unread(model.dimensions))
+        record = SessionRecord(
+            tenant=tenant,
+            id=session_id or f"sess_{secrets.token_urlsafe(_RANDOM_BYTES)}",
+            incarnation=secrets.token_hex(_RANDOM_BYTES),
+            model=model.id,
+            fingerprint=model.fingerprint,
+            status="open",
+            version=0,
+            next_seq=0,
+            tokens=0,
+            created_at=now,
+            updated_at=now,
+            metadata=metadata,
+            state_bytes=len(state),
+        )
+        if not await self._store.create(record, state):
+            raise Conflict(
+                "session_exists",
+                f"session {record.id} exists or existed; ids are used once",
+                param="id",
+            )
+        self._observer.event("create")
+        return record
+
+    async def get(self, tenant: str, session_id: str) -> SessionRecord:
+        """Return an open session.
+
+        Raises:
+            NotFound: `session_not_found`.
+            Gone: `session_deleted`, `session_lost`.
+        """
+        return known(await self._store.get(tenant, _possible(session_id)), session_id)
+
+    async def list(self, tenant: str, after: str | None, limit: int) -> list[SessionRecord]:
+        """Return a tenant's open sessions by ascending id, those after `after`, at most `limit`."""
+        return await self._store.list(tenant, after, limit)
+
+    async def document(
+        self, tenant: str, session_id: str
+    ) -> tuple[SessionRecord, NDArray[np.float32]]:
+        """Return a session and its running document vector as of one moment.
+
+        Returns:
+            The record, and float32, (d,), unit length; zeros before the first token.
+
+        Raises:
+            NotFound, Gone: As `get`; `session_lost` also if the stored state does not verify.
+        """
+        record, state = await self._recovery.load(tenant, _possible(session_id))
+        return record, document_vector(state.document)
+
+    async def delete(self, tenant: str, session_id: str, if_match: str | None = None) -> None:
+        """End a session: state, chunks and answers go, the id stays taken.
+
+        Raises:
+            NotFound: `session_not_found`.
+            Gone: `session_deleted`, `session_lost`.
+            PreconditionFailed: `if_match` names another version.
+            Conflict: `request_in_progress` if appends keep winning against a conditional delete.
+        """
+        for _ in range(_DELETE_TRIES):
+            record = await self.get(tenant, session_id)
+            require_etag(record, if_match)
+            grave = tombstone(record, "deleted", self._clock())
+            version = None if if_match is None else record.version
+            if await self._store.bury(grave, expected_version=version):
+                self._observer.event("delete")
+                return
+        raise Conflict(
+            "request_in_progress", f"session {session_id} is being written to; try again"
+        )
+
+
+def _possible(session_id: str) -> str:
+    """Answer for ids that no session can have without asking the store."""
+    if not SESSION_ID.fullmatch(session_id):
+        raise NotFound("session_not_found", "there is no session of that id")
+    return session_id

@@ -1,0 +1,33 @@
+"""What happens to sessions, told to whoever counts; sessions know nothing of metrics."""
+
+from typing import Literal, Protocol
+
+SessionEvent = Literal[
+    "create", "append", "replay", "conflict", "delete", "lost", "recover", "evict"
+]
+
+
+class SessionObserver(Protocol):
+    """Listener for what the catalog, the appender and the hot states do; must not raise."""
+
+    def event(self, name: SessionEvent) -> None:
+        """Note one event.
+
+        `append` and `replay` are told per chunk, `recover` when a state was read from the store
+        because it was not hot, `evict` when a hot state made room (the store still has it).
+        """
+        ...
+
+    def appended(self, position_tokens: int, seconds: float) -> None:
+        """Note one committed chunk: tokens before it in its document, and how long it took."""
+        ...
+
+
+class SilentObserver:
+    """An observer that does not listen."""
+
+    def event(self, name: SessionEvent) -> None:
+        """Ignore the event."""
+
+    def appended(self, position_tokens: int, seconds: float) -> None:
+        """Ignore the chunk."""

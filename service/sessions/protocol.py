@@ -1,0 +1,190 @@
+"""The rules of an append, without any input or output: values in, a decision or an error out.
+
+A chunk is known by (session, sequence number, SHA-256 of its text). What was answered once is answered
+again from the record, so the replay check comes before every check that a replay would fail.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from service.errors import Conflict, Gone, PreconditionFailed, Unprocessable
+from service.sessions.records import ChunkRecord, KeyRecord, SessionRecord, SessionStatus
+
+ANY_ETAG = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """The chunk is stored: answer with what it got then."""
+
+    chunk: ChunkRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """The chunk is new and next: read it and commit it under this number."""
+
+    seq: int
+
+
+def chunk_digest(text: str) -> bytes:
+    """Return the SHA-256 of a chunk.
+
+    Raises:
+        UnicodeEncodeError: The text holds an unpaired surrogate.
+    """
+    return hashlib.sha256(text.encode("utf-8")).digest()
+
+
+def request_digest(digests: Sequence[bytes]) -> bytes:
+    """Return the SHA-256 over the digests of all chunks of a request."""
+    return hashlib.sha256(b"".join(digests)).digest()
+
+
+def require_open(record: SessionRecord) -> None:
+    """Refuse tombstones.
+
+    Raises:
+        Gone: `session_deleted` or `session_lost`.
+    """
+    if record.status == "deleted":
+        raise Gone("session_deleted", f"session {record.id} was deleted")
+    if record.status == "lost":
+        raise Gone(
+            "session_lost",
+            f"the stored state of session {record.id} did not verify; read the document again into "
+            "a new session",
+        )
+
+
+def require_model(record: SessionRecord, fingerprint: str) -> None:
+    """Refuse to go on with other weights than the session began with.
+
+    Raises:
+        Conflict: `model_changed`, with both fingerprints.
+    """
+    if record.fingerprint != fingerprint:
+        raise Conflict(
+            "model_changed",
+            f"session {record.id} was begun with another version of model {record.model}; its memory "
+            "means nothing to this one",
+            extras={
+                "stored_fingerprint": record.fingerprint,
+                "current_fingerprint": fingerprint,
+            },
+        )
+
+
+def require_etag(record: SessionRecord, if_match: str | None) -> None:
+    """Check the client's precondition.
+
+    Raises:
+        PreconditionFailed: With the current entity tag.
+    """
+    if if_match not in {None, ANY_ETAG, record.etag}:
+        raise PreconditionFailed(
+            "precondition_failed",
+            f"If-Match is {if_match!r} and the session is at {record.etag!r}",
+            extras={"etag": record.etag},
+        )
+
+
+def first_seq(
+    record: SessionRecord, provided: int | None, key: KeyRecord | None, digest: bytes
+) -> int:
+    """Return the sequence number of a request's first chunk.
+
+    Args:
+        record: The session as stored.
+        provided: The number the client gave, or None to have one assigned.
+        key: What the request's idempotency key stands for, None if it is new or was not given.
+        digest: `request_digest` of the request.
+
+    Raises:
+        Unprocessable: `idempotency_key_reused`: the key stands for another request.
+    """
+    if key is None:
+        return record.next_seq if provided is None else provided
+    if key.digest != digest or provided not in {None, key.first_seq}:
+        raise Unprocessable(
+            "idempotency_key_reused",
+            "this Idempotency-Key was used for another request; every request needs its own",
+            param="Idempotency-Key",
+        )
+    return key.first_seq
+
+
+def decide(
+    record: SessionRecord,
+    kept: ChunkRecord | None,
+    seq: int,
+    digest: bytes,
+    if_match: str | None = None,
+) -> Replay | Apply:
+    """Decide what to do with one chunk.
+
+    Args:
+        record: The session as stored; open.
+        kept: The stored chunk of number `seq`, if there is one.
+        seq: Number the chunk is to have.
+        digest: `chunk_digest` of its text.
+        if_match: Precondition, or None. A replay changes nothing and is answered whatever it says,
+            so that a client may repeat a conditional request whose answer got lost.
+
+    Raises:
+        PreconditionFailed: The session is at another version.
+        Conflict: `sequence_conflict` with `expected_seq` and `provided_seq`: other content under
+            this number, a number no longer kept, or a gap.
+    """
+    if kept is not None and kept.digest == digest:
+        return Replay(kept)
+    require_etag(record, if_match)
+    if seq == record.next_seq:
+        return Apply(seq)
+    if kept is not None:
+        reason = f"chunk {seq} was read with other content"
+    elif seq < record.next_seq:
+        reason = f"chunk {seq} was read; its answer is no longer kept, or another writer's"
+    else:
+        reason = f"chunks {record.next_seq} to {seq - 1} are missing"
+    raise Conflict(
+        "sequence_conflict",
+        f"{reason}; the session expects chunk {record.next_seq}",
+        param="first_seq",
+        extras={"expected_seq": record.next_seq, "provided_seq": seq},
+    )
+
+
+def next_record(record: SessionRecord, tokens: int, state_bytes: int, now: float) -> SessionRecord:
+    """Return the record after a chunk of `tokens` content tokens was committed at `now`."""
+    return replace(
+        record,
+        version=record.version + 1,
+        next_seq=record.next_seq + 1,
+        tokens=record.tokens + tokens,
+        state_bytes=state_bytes,
+        updated_at=now,
+    )
+
+
+def tombstone(record: SessionRecord, status: SessionStatus, now: float) -> SessionRecord:
+    """Return the record that stands for a session whose contents are gone."""
+    return replace(
+        record,
+        status=status,
+        version=record.version + 1,
+        updated_at=now,
+        metadata="{}",
+        state_bytes=0,
+    )
+
+
+def forget_before(next_seq: int, kept_answers: int | None, request_first_seq: int) -> int:
+    """Return the number before which answers may be dropped; 0 keeps all.
+
+    The answers of the request under way always stay: a retry of it must find them, however many.
+    """
+    if kept_answers is None:
+        return 0
+    return max(0, min(next_seq - kept_answers, request_first_seq))

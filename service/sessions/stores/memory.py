@@ -1,0 +1,122 @@
+"""Sessions in the memory of one process: for tests and for trying things out. Not durable."""
+
+from dataclasses import dataclass, field
+from typing import Self
+
+from service.sessions.records import ChunkRecord, KeyRecord, SessionRecord
+from service.sessions.stores.base import Commit
+
+
+@dataclass(slots=True)
+class _Session:
+    record: SessionRecord
+    state: bytes
+    chunks: dict[int, ChunkRecord] = field(default_factory=dict)
+    keys: dict[str, KeyRecord] = field(default_factory=dict)
+
+
+class MemoryStore:
+    """A `SessionStore` in a dictionary.
+
+    No method awaits anything, so each is atomic on its event loop without a lock.
+    """
+
+    def __init__(self) -> None:
+        self._sessions: dict[tuple[str, str], _Session] = {}
+
+    async def __aenter__(self) -> Self:
+        """Open the store; sessions stay as long as the object."""
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        """Close the store."""
+
+    async def create(self, record: SessionRecord, state: bytes) -> bool:
+        """See `SessionStore.create`."""
+        key = (record.tenant, record.id)
+        if key in self._sessions:
+            return False
+        self._sessions[key] = _Session(record, state)
+        return True
+
+    async def get(self, tenant: str, session_id: str) -> SessionRecord | None:
+        """See `SessionStore.get`."""
+        session = self._sessions.get((tenant, session_id))
+        return None if session is None else session.record
+
+    async def get_with_state(
+        self, tenant: str, session_id: str
+    ) -> tuple[SessionRecord, bytes] | None:
+        """See `SessionStore.get_with_state`."""
+        session = self._sessions.get((tenant, session_id))
+        return None if session is None else (session.record, session.state)
+
+    async def commit(self, commit: Commit) -> bool:
+        """See `SessionStore.commit`."""
+        session = self._open(commit.record, commit.expected_version)
+        if session is None:
+            return False
+        session.record = commit.record
+        session.state = commit.state
+        session.chunks[commit.chunk.seq] = commit.chunk
+        if commit.key is not None:
+            session.keys[commit.key.key] = commit.key
+        if commit.forget_before > 0:
+            for seq in [seq for seq in session.chunks if seq < commit.forget_before]:
+                del session.chunks[seq]
+            session.keys = {
+                name: key
+                for name, key in session.keys.items()
+                if key.first_seq >= commit.forget_before
+            }
+        return True
+
+    async def chunks(
+        self, tenant: str, session_id: str, first_seq: int, limit: int
+    ) -> list[ChunkRecord]:
+        """See `SessionStore.chunks`."""
+        session = self._sessions.get((tenant, session_id))
+        if session is None:
+            return []
+        kept = sorted(seq for seq in session.chunks if seq >= first_seq)
+        return [session.chunks[seq] for seq in kept[:limit]]
+
+    async def key(self, tenant: str, session_id: str, key: str) -> KeyRecord | None:
+        """See `SessionStore.key`."""
+        session = self._sessions.get((tenant, session_id))
+        return None if session is None else session.keys.get(key)
+
+    async def bury(self, record: SessionRecord, expected_version: int | None = None) -> bool:
+        """See `SessionStore.bury`."""
+        if self._open(record, expected_version) is None:
+            return False
+        self._sessions[record.tenant, record.id] = _Session(record, b"")
+        return True
+
+    async def list(self, tenant: str, after: str | None, limit: int) -> list[SessionRecord]:
+        """See `SessionStore.list`."""
+        records = sorted(
+            (
+                session.record
+                for (owner, session_id), session in self._sessions.items()
+                if owner == tenant
+                and session.record.status == "open"
+                and (after is None or session_id > after)
+            ),
+            key=lambda record: record.id,
+        )
+        return records[:limit]
+
+    async def ping(self) -> None:
+        """See `SessionStore.ping`."""
+
+    def _open(self, record: SessionRecord, version: int | None) -> _Session | None:
+        """Return the session if it is open, of this incarnation and at this version."""
+        session = self._sessions.get((record.tenant, record.id))
+        if session is None or session.record.status != "open":
+            return None
+        if session.record.incarnation != record.incarnation:
+            return None
+        if version is not None and session.record.version != version:
+            return None
+        return session

@@ -1,0 +1,205 @@
+"""Sessions in an SQLite file that several processes of one machine share."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from service.errors import Unavailable
+from service.sessions.records import ChunkRecord, KeyRecord, SessionRecord
+from service.sessions.stores import sqlite_queries as sql
+from service.sessions.stores.base import Commit
+from service.sessions.stores.sqlite_file import connect, is_fatal, translate
+
+T = TypeVar("T")
+Rows = list[tuple[Any, ...]]
+
+
+class SqliteStore:
+    """A `SessionStore` in one file, durable when a write returns (WAL, `synchronous=FULL`).
+
+    One connection on one private thread: the event loop never waits for the disk, and a caller that
+    is cancelled leaves its transaction to finish or never to begin.
+
+    Args:
+        path: The database; created for this user alone if it is missing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._thread: ThreadPoolExecutor | None = None
+        self._connection: sqlite3.Connection | None = None
+        self._failure: str | None = None
+
+    async def __aenter__(self) -> Self:
+        """Open the file.
+
+        Raises:
+            ConfigError: The file cannot be used, or a newer release wrote it.
+        """
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="session-store")
+        try:
+            self._connection = await asyncio.get_running_loop().run_in_executor(
+                self._thread, connect, self._path
+            )
+        except BaseException:
+            self._thread.shutdown(wait=False)
+            raise
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        """Finish what was begun and close the file."""
+        if self._thread is None or self._connection is None:
+            return
+        thread, connection = self._thread, self._connection
+        self._thread = self._connection = None
+        closing = asyncio.get_running_loop().run_in_executor(thread, connection.close)
+        thread.shutdown(wait=False)
+        await asyncio.shield(closing)
+
+    async def create(self, record: SessionRecord, state: bytes) -> bool:
+        """See `SessionStore.create`."""
+
+        def work(database: sqlite3.Connection) -> bool:
+            with _transaction(database):
+                row = database.execute(sql.CREATE, _values(record)).fetchone()
+                if row is not None:
+                    database.execute(sql.CREATE_STATE, (row[0], state))
+            return row is not None
+
+        return await self._on_thread(work)
+
+    async def get(self, tenant: str, session_id: str) -> SessionRecord | None:
+        """See `SessionStore.get`."""
+        rows = await self._rows(sql.GET, (tenant, session_id))
+        return SessionRecord(*rows[0]) if rows else None
+
+    async def get_with_state(
+        self, tenant: str, session_id: str
+    ) -> tuple[SessionRecord, bytes] | None:
+        """See `SessionStore.get_with_state`."""
+        rows = await self._rows(sql.GET_WITH_STATE, (tenant, session_id))
+        if not rows:
+            return None
+        *values, state = rows[0]
+        return SessionRecord(*values), state or b""
+
+    async def commit(self, commit: Commit) -> bool:
+        """See `SessionStore.commit`."""
+
+        def work(database: sqlite3.Connection) -> bool:
+            with _transaction(database):
+                session = _replace(database, commit.record, commit.expected_version)
+                if session is None:
+                    return False
+                database.execute(sql.SET_STATE, (commit.state, session))
+                _add_chunk(database, session, commit)
+            return True
+
+        return await self._on_thread(work)
+
+    async def chunks(
+        self, tenant: str, session_id: str, first_seq: int, limit: int
+    ) -> list[ChunkRecord]:
+        """See `SessionStore.chunks`."""
+        rows = await self._rows(sql.CHUNKS, (tenant, session_id, first_seq, limit))
+        return [ChunkRecord(*row) for row in rows]
+
+    async def key(self, tenant: str, session_id: str, key: str) -> KeyRecord | None:
+        """See `SessionStore.key`."""
+        rows = await self._rows(sql.KEY, (tenant, session_id, key))
+        return KeyRecord(*rows[0]) if rows else None
+
+    async def bury(self, record: SessionRecord, expected_version: int | None = None) -> bool:
+        """See `SessionStore.bury`."""
+
+        def work(database: sqlite3.Connection) -> bool:
+            with _transaction(database):
+                session = _replace(database, record, expected_version)
+                if session is None:
+                    return False
+                for statement in sql.EMPTY:
+                    database.execute(statement, (session,))
+            return True
+
+        return await self._on_thread(work)
+
+    async def list(self, tenant: str, after: str | None, limit: int) -> list[SessionRecord]:
+        """See `SessionStore.list`."""
+        # No id is empty, so every id is greater than the empty text.
+        rows = await self._rows(sql.LIST, (tenant, after or "", limit))
+        return [SessionRecord(*row) for row in rows]
+
+    async def ping(self) -> None:
+        """See `SessionStore.ping`."""
+
+        def work(database: sqlite3.Connection) -> None:
+            with _transaction(database):
+                database.execute(sql.PING)
+
+        await self._on_thread(work)
+
+    async def _rows(self, query: str, values: tuple[Any, ...]) -> Rows:
+        return await self._on_thread(lambda database: database.execute(query, values).fetchall())
+
+    async def _on_thread(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        if self._thread is None or self._connection is None:
+            raise Unavailable("store_unavailable", "the session store is closed")
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, self._attempt, work, self._connection)
+
+    def _attempt(self, work: Callable[[sqlite3.Connection], T], database: sqlite3.Connection) -> T:
+        if self._failure is not None:
+            raise Unavailable("store_unavailable", self._failure)
+        try:
+            return work(database)
+        except sqlite3.IntegrityError:
+            raise  # a bug of ours, not the disk's
+        except sqlite3.DatabaseError as error:
+            if is_fatal(error):
+                self._failure = f"the session store failed and needs a restart: {error}"
+            raise translate(error) from error
+
+
+@contextmanager
+def _transaction(database: sqlite3.Connection) -> Iterator[None]:
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        database.execute("COMMIT")
+    except BaseException:
+        # Some failures (a full disk) have rolled back already.
+        if database.in_transaction:
+            database.execute("ROLLBACK")
+        raise
+
+
+def _values(record: SessionRecord) -> tuple[Any, ...]:
+    return tuple(getattr(record, name) for name in sql.RECORD_COLUMNS)
+
+
+def _replace(
+    database: sqlite3.Connection, record: SessionRecord, version: int | None
+) -> int | None:
+    """Compare and set: the row's number, or None if it is not open, or not at that version."""
+    row = database.execute(
+        sql.REPLACE,
+        (*_values(record), record.tenant, record.id, record.incarnation, version),
+    ).fetchone()
+    return None if row is None else int(row[0])
+
+
+def _add_chunk(database: sqlite3.Connection, session: int, commit: Commit) -> None:
+    chunk, key = commit.chunk, commit.key
+    database.execute(
+        sql.ADD_CHUNK,
+        (session, chunk.seq, chunk.digest, chunk.embedding, chunk.tokens, chunk.token_start),
+    )
+    if key is not None:
+        database.execute(sql.SET_KEY, (session, key.key, key.digest, key.first_seq))
+    if commit.forget_before > 0:
+        for statement in sql.FORGET:
+            database.execute(statement, (session, commit.forget_before))

@@ -1,0 +1,158 @@
+"""A whole encoder process without Ray: real weights, real engine, real SQLite file."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from service.config import ModelConfig, ServiceConfig
+from service.encoder_node import EncoderNode
+from service.errors import BadRequest, ConfigError, Unprocessable
+from service.ports import AppendCommand
+from service.sessions.catalog import SessionCatalog
+from service.sessions.stores import open_store
+from tests.texts import SENTENCES
+
+LONG = " ".join(SENTENCES)
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> ServiceConfig:
+    return ServiceConfig(data_dir=tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(params=["multi-head", "infini"])
+async def node(request: pytest.FixtureRequest, config: ServiceConfig) -> AsyncIterator[EncoderNode]:
+    running = await EncoderNode.start(ModelConfig(id="m", attention=request.param), config)
+    yield running
+    await running.stop()
+
+
+@pytest.fixture
+async def infini(config: ServiceConfig) -> AsyncIterator[EncoderNode]:
+    running = await EncoderNode.start(ModelConfig(id="infini", attention="infini"), config)
+    yield running
+    await running.stop()
+
+
+async def open_session(config: ServiceConfig, node: EncoderNode) -> str:
+    async with open_store(config.sessions.store, config.data_dir) as store:
+        record = await SessionCatalog(store).create("public", await node.info(), None, "{}")
+    return record.id
+
+
+async def read(node: EncoderNode, session: str, groups: list[list[str]]) -> np.ndarray:
+    vectors, seq = [], 0
+    for group in groups:
+        result = await node.append(AppendCommand("public", session, tuple(group), seq))
+        vectors += [answer.embedding for answer in result.answers]
+        seq = result.next_seq
+    return np.stack(vectors)
+
+
+async def test_short_texts_come_back_at_unit_length_and_in_order(node: EncoderNode):
+    result = await node.embed([*SENTENCES[:5], ""], truncate=False)
+    assert result.vectors.shape == (6, 384)
+    np.testing.assert_allclose(np.linalg.norm(result.vectors, axis=1), 1, atol=1e-6)
+    alone = await node.embed([SENTENCES[3]], truncate=False)
+    np.testing.assert_allclose(result.vectors[3], alone.vectors[0], atol=1e-5)
+    assert result.times.infer > 0
+
+
+async def test_a_text_over_the_window_is_never_cut_silently(node: EncoderNode):
+    has_memory = (await node.info()).memory_bytes > 0
+    if has_memory:
+        vectors = (await node.embed([LONG, "short"], truncate=False)).vectors
+        assert abs(np.linalg.norm(vectors[0]) - 1) < 1e-6
+        return
+    with pytest.raises(Unprocessable) as refused:
+        await node.embed(["short", LONG], truncate=False)
+    assert refused.value.code == "input_too_long"
+    assert refused.value.param == "input.1"
+    cut = await node.embed(["short", LONG], truncate=True)
+    assert cut.truncated_tokens > 100
+    assert cut.vectors.shape == (2, 384)
+
+
+async def test_a_long_text_is_the_document_vector_of_a_session_with_it(
+    infini: EncoderNode, config: ServiceConfig
+):
+    session = await open_session(config, infini)
+    result = await infini.append(AppendCommand("public", session, (LONG,), 0))
+    stateless = await infini.embed([LONG], truncate=False)
+    np.testing.assert_allclose(stateless.vectors[0], result.document, atol=1e-5)
+
+
+async def test_any_grouping_gives_the_same_vectors(infini: EncoderNode, config: ServiceConfig):
+    chunks = [*SENTENCES[:9], "", LONG, "the end"]
+    groupings = [[chunks], [[chunk] for chunk in chunks], [chunks[:5], chunks[5:6], chunks[6:]]]
+    runs = [await read(infini, await open_session(config, infini), groups) for groups in groupings]
+    for other in runs[1:]:
+        np.testing.assert_allclose(other, runs[0], atol=1e-5)
+    alone = (await infini.embed(chunks[:1], truncate=False)).vectors[0]
+    np.testing.assert_allclose(runs[0][0], alone, atol=1e-6)
+    context = (await infini.embed(["the end"], truncate=False)).vectors[0]
+    assert np.abs(runs[0][-1] - context).max() > 1e-3
+
+
+async def test_sharing_steps_with_others_changes_nothing(
+    infini: EncoderNode, config: ServiceConfig
+):
+    groups = [[sentence] for sentence in SENTENCES[:6]]
+    expected = await read(infini, await open_session(config, infini), groups)
+    crowd = [infini.embed(SENTENCES, truncate=False) for _ in range(3)]
+    sessions = [await open_session(config, infini) for _ in range(3)]
+    busy, *_ = await asyncio.gather(
+        asyncio.gather(*(read(infini, session, groups) for session in sessions)), *crowd
+    )
+    for vectors in busy:
+        np.testing.assert_allclose(vectors, expected, atol=1e-5)
+
+
+async def test_a_session_goes_on_after_a_restart(infini: EncoderNode, config: ServiceConfig):
+    session = await open_session(config, infini)
+    await read(infini, session, [SENTENCES[:3]])
+    again = await EncoderNode.start(ModelConfig(id="infini", attention="infini"), config)
+    result = await again.append(AppendCommand("public", session, tuple(SENTENCES[3:5]), 3))
+    await again.stop()
+    whole = await read(infini, await open_session(config, infini), [SENTENCES[:5]])
+    np.testing.assert_allclose([a.embedding for a in result.answers], whole[3:], atol=1e-5)
+
+
+async def test_a_model_without_memory_reads_no_session(config: ServiceConfig):
+    node = await EncoderNode.start(ModelConfig(id="m", attention="multi-head"), config)
+    with pytest.raises(Unprocessable) as refused:
+        await node.append(AppendCommand("public", "any", ("text",), 0))
+    await node.stop()
+    assert refused.value.code == "model_has_no_memory"
+
+
+async def test_text_that_is_not_unicode_is_a_bad_request(node: EncoderNode):
+    with pytest.raises(BadRequest):
+        await node.embed(["\ud800"], truncate=False)
+
+
+async def test_weights_that_do_not_load_say_which_model(tmp_path: Path):
+    model = ModelConfig(id="broken", attention="infini", weights=str(tmp_path))
+    with pytest.raises(
+        ConfigError, match=r"model broken: checkpoint .* has no sentence_bert_config.json"
+    ):
+        await EncoderNode.start(model, ServiceConfig(data_dir=tmp_path))
+
+
+async def test_it_checks_itself_and_counts(infini: EncoderNode, config: ServiceConfig):
+    await infini.check()
+    await read(infini, await open_session(config, infini), [SENTENCES[:2]])
+    samples = {
+        (sample.name, sample.labels.get("kind") or sample.labels.get("event")): sample.value
+        for family in text_string_to_metric_families(infini.exposition().decode())
+        for sample in family.samples
+    }
+    assert samples["longstream_tokens_total", "session"] > 10
+    assert samples["longstream_session_events_total", "append"] == 2
+    assert samples["longstream_session_state_bytes", None] > 304_128
+    assert samples["longstream_model_load_seconds", None] > 0
+    assert samples["longstream_process_resident_memory_bytes", None] > 1e8

@@ -1,0 +1,132 @@
+"""The step loop on a tiny real encoder."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+
+import numpy as np
+import pytest
+import torch
+
+from models.encoder import Encoder
+from models.packing import Segment
+from service.engine import Engine
+from service.errors import InternalError, Unavailable
+from tests.models.conftest import tiny
+
+
+class Counter:
+    """Remembers what the engine reported."""
+
+    def __init__(self) -> None:
+        self.batches: list[tuple[int, int]] = []
+        self.waits: list[float] = []
+
+    def batch(self, tokens: int, sequences: int) -> None:
+        self.batches.append((tokens, sequences))
+
+    def queue_wait(self, seconds: float) -> None:
+        self.waits.append(seconds)
+
+
+class Gate:
+    """Holds forward passes back until it is opened, to see what gathers meanwhile."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self.open = threading.Event()
+        forward = encoder.forward
+
+        def held(*args):
+            assert self.open.wait(10)
+            return forward(*args)
+
+        encoder.forward = held  # type: ignore[method-assign]
+
+
+def segment(*ids: int) -> Segment:
+    return Segment((0, *ids, 1))
+
+
+@pytest.fixture
+def encoder() -> Encoder:
+    return tiny("infini")
+
+
+@pytest.fixture
+def counter() -> Counter:
+    return Counter()
+
+
+@pytest.fixture
+async def engine(encoder: Encoder, counter: Counter) -> AsyncIterator[Engine]:
+    async with Engine(encoder, step_tokens=40, queue_tokens=100, observer=counter) as running:
+        yield running
+
+
+async def test_a_result_is_what_the_encoder_says(engine: Engine, encoder: Encoder):
+    memory = encoder.empty_memory()
+    [result] = await engine.submit([segment(5, 6, 7)], memory)
+    with torch.inference_mode():
+        expected = encoder([segment(5, 6, 7)], [memory])
+    np.testing.assert_array_equal(result.total, expected.sums[0].numpy())
+    assert result.tokens == 5
+    assert result.memory is not None
+    assert result.memory.tokens_seen == 3
+    assert result.infer_s > 0
+
+
+async def test_work_that_waits_shares_a_step(engine: Engine, encoder: Encoder, counter: Counter):
+    gate, empty = Gate(encoder), encoder.empty_memory()
+    requests = [asyncio.create_task(engine.submit([segment(i)], empty)) for i in range(2, 8)]
+    await asyncio.sleep(0.05)
+    gate.open.set()
+    await asyncio.gather(*requests)
+    assert counter.batches in ([(18, 6)], [(3, 1), (15, 5)])
+    assert len(counter.waits) == 6
+
+
+async def test_too_much_waiting_is_refused_at_once_and_the_rest_runs(
+    engine: Engine, encoder: Encoder
+):
+    gate, empty = Gate(encoder), encoder.empty_memory()
+    running = asyncio.create_task(engine.submit([segment(2)] * 20, empty))
+    await asyncio.sleep(0.05)
+    waiting = asyncio.create_task(engine.submit([segment(2)] * 20, empty))
+    await asyncio.sleep(0.05)
+    with pytest.raises(Unavailable) as refused:
+        await engine.submit([segment(*range(2, 48))], empty)
+    assert refused.value.code == "overloaded"
+    gate.open.set()
+    assert len(await running) == len(await waiting) == 20
+    assert engine.queued_tokens == 0
+
+
+async def test_a_cancelled_request_leaves_the_queue(engine: Engine, encoder: Encoder):
+    gate, empty = Gate(encoder), encoder.empty_memory()
+    running = asyncio.create_task(engine.submit([segment(2)], empty))
+    await asyncio.sleep(0.05)
+    gone = asyncio.create_task(engine.submit([segment(3)] * 5, empty))
+    await asyncio.sleep(0.05)
+    assert engine.queued_tokens == 15
+    gone.cancel()
+    await asyncio.gather(gone, return_exceptions=True)
+    assert engine.queued_tokens == 0
+    gate.open.set()
+    assert len(await running) == 1
+
+
+async def test_a_failing_forward_fails_its_step_and_nothing_else(engine: Engine, encoder: Encoder):
+    with pytest.raises(InternalError):
+        await engine.submit([segment(10_000)], encoder.empty_memory())  # no such token
+    assert len(await engine.submit([segment(3)], encoder.empty_memory())) == 1
+
+
+async def test_stopping_refuses_what_still_waits(encoder: Encoder, counter: Counter):
+    gate, empty = Gate(encoder), encoder.empty_memory()
+    async with Engine(encoder, step_tokens=3, queue_tokens=100, observer=counter) as engine:
+        requests = [asyncio.create_task(engine.submit([segment(i)], empty)) for i in range(2, 5)]
+        await asyncio.sleep(0.05)
+        gate.open.set()
+    done = await asyncio.gather(*requests, return_exceptions=True)
+    assert any(isinstance(result, Unavailable) for result in done)
+    assert all(isinstance(result, (Unavailable, list)) for result in done)

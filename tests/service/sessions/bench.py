@@ -1,0 +1,59 @@
+"""A store with one session and one replica over it."""
+
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.ports import AppendResult, ModelInfo
+from service.sessions.appender import Appender
+from service.sessions.catalog import SessionCatalog
+from service.sessions.hot import HotStates
+from service.sessions.stores import MemoryStore, SessionStore
+from tests.service.sessions.fakes import (
+    INFO,
+    TENANT,
+    WIDTH,
+    FakeReader,
+    Listener,
+    ticking,
+)
+
+TEXTS = ["a first chunk", "then more", "", "then more", "and the end of it"]
+
+STATE_BYTES = FakeReader().empty().nbytes + 8 * WIDTH
+
+
+class Bench:
+    """A store with one session `s` and one replica over it."""
+
+    def __init__(
+        self,
+        store: SessionStore | None = None,
+        hot_bytes: int = 1 << 20,
+        kept: int | None = None,
+        info: ModelInfo = INFO,
+    ) -> None:
+        self.store = store or MemoryStore()
+        self.reader, self.listener = FakeReader(), Listener()
+        self.hot = HotStates(hot_bytes, self.listener)
+        self.clock = ticking()
+        self.catalog = SessionCatalog(self.store, self.clock, self.listener)
+        self.appender = Appender(
+            self.store,
+            self.reader,
+            info,
+            self.hot,
+            kept_answers=kept,
+            clock=self.clock,
+            observer=self.listener,
+        )
+        self.append = self.appender.append
+
+    async def begin(self, name: str = "s") -> Self:
+        await self.catalog.create(TENANT, INFO, name)
+        return self
+
+
+def vectors(*results: AppendResult) -> list[NDArray[np.float32]]:
+    return [answer.embedding for result in results for answer in result.answers]

@@ -1,0 +1,191 @@
+"""A deterministic reader, a listener and record makers for the session tests."""
+
+import asyncio
+import hashlib
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.memory import Memory
+from service.errors import Unavailable
+from service.ports import AppendCommand, ModelInfo, StageTimes
+from service.sessions.codec import StateArrays, document_vector
+from service.sessions.observer import SessionEvent
+from service.sessions.protocol import next_record
+from service.sessions.reading import Reading
+from service.sessions.records import ChunkRecord, KeyRecord, SessionRecord
+from service.sessions.state import SessionState
+from service.sessions.stores.base import Commit
+
+WIDTH = 4
+SHAPE = (2, 1, 2, 2)
+TENANT = "tenant-a"
+INFO = ModelInfo(
+    id="fake",
+    attention="infini",
+    dimensions=WIDTH,
+    max_chunk_tokens=64,
+    memory_bytes=48,
+    fingerprint="f" * 64,
+    base="none",
+)
+
+
+class FakeReader:
+    """Vectors depend on the text and on everything read before, in order.
+
+    `gate` holds readings back until it is set, `fail_on` makes one text fail, `meanwhile` happens
+    during each reading, `distort` changes what comes out.
+    """
+
+    def __init__(self) -> None:
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.started = asyncio.Event()
+        self.fail_on: str | None = None
+        self.meanwhile: Callable[[str], Awaitable[object]] | None = None
+        self.distort: Callable[[Reading], Reading] = lambda reading: reading
+        self.texts: list[str] = []
+
+    def empty(self) -> Memory:
+        return Memory.empty(*SHAPE)
+
+    async def read(self, text: str, memory: Memory) -> Reading:
+        self.texts.append(text)
+        self.started.set()
+        await self.gate.wait()
+        if self.meanwhile is not None:
+            await self.meanwhile(text)
+        await asyncio.sleep(0)
+        if text == self.fail_on:
+            raise Unavailable("overloaded", "the queue is full")
+        return self.distort(self.compute(text, memory))
+
+    def compute(self, text: str, memory: Memory) -> Reading:
+        tokens = len(text.split())
+        seed = np.frombuffer(hashlib.sha256(text.encode()).digest()[: 2 * WIDTH], "<u2")
+        noise = torch.from_numpy(seed.astype(np.float32) / 65535 - 0.5)
+        past = memory.matrix.reshape(-1)[:WIDTH]
+        vector = noise + 0.5 * past
+        vector = vector / vector.norm()
+        if tokens == 0:
+            return Reading(np.zeros(WIDTH, np.float32), 0, memory, StageTimes(infer=0.5))
+        after = Memory(
+            memory.matrix * 0.75 + vector.reshape(1, 1, 2, 2),
+            memory.normaliser + tokens,
+            memory.tokens_seen + tokens,
+        )
+        return Reading(vector.numpy(), tokens, after, StageTimes(infer=0.5))
+
+    def fold(self, texts: Sequence[str]) -> tuple[list[NDArray[np.float32]], NDArray[np.float32]]:
+        """Return the chunk vectors and the document vector of a document, without a service."""
+        memory, total, vectors = self.empty(), np.zeros(WIDTH), []
+        for text in texts:
+            reading = self.compute(text, memory)
+            vectors.append(reading.embedding)
+            total = total + reading.embedding.astype(np.float64) * reading.tokens
+            memory = reading.memory
+        return vectors, document_vector(total)
+
+
+@dataclass
+class Listener:
+    """An observer that remembers."""
+
+    events: Counter[str] = field(default_factory=Counter)
+    positions: list[int] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+
+    def event(self, name: SessionEvent) -> None:
+        self.events[name] += 1
+
+    def appended(self, position_tokens: int, seconds: float) -> None:
+        self.positions.append(position_tokens)
+        self.seconds.append(seconds)
+
+
+def ticking(start: float = 1000.0) -> Callable[[], float]:
+    """Return a clock that moves by one second a look."""
+    now = [start]
+
+    def clock() -> float:
+        now[0] += 1.0
+        return now[0]
+
+    return clock
+
+
+def command(
+    *chunks: str,
+    session: str = "s",
+    first: int | None = None,
+    if_match: str | None = None,
+    key: str | None = None,
+) -> AppendCommand:
+    return AppendCommand(TENANT, session, chunks, first, if_match, key)
+
+
+def make_record(
+    session: str = "s",
+    tenant: str = TENANT,
+    incarnation: str = "i1",
+    version: int = 0,
+    tokens: int = 0,
+) -> SessionRecord:
+    return SessionRecord(
+        tenant=tenant,
+        id=session,
+        incarnation=incarnation,
+        model=INFO.id,
+        fingerprint=INFO.fingerprint,
+        status="open",
+        version=version,
+        next_seq=version,
+        tokens=tokens,
+        created_at=1.5,
+        updated_at=2.5 + version,
+        metadata='{"title":"ü"}',
+        state_bytes=100 * version,
+    )
+
+
+def make_chunk(seq: int, text: str = "text") -> ChunkRecord:
+    digest = hashlib.sha256(text.encode()).digest()
+    return ChunkRecord(seq, digest, f"vector {seq} {text}".encode(), 3, 3 * seq)
+
+
+def make_commit(
+    record: SessionRecord,
+    text: str = "text",
+    key: str | None = None,
+    forget_before: int = 0,
+) -> Commit:
+    """Return the commit that brings a session from `record` one chunk further."""
+    following = next_record(record, tokens=3, state_bytes=99, now=record.updated_at + 1)
+    return Commit(
+        expected_version=record.version,
+        record=following,
+        state=f"state {following.version} {text}".encode(),
+        chunk=make_chunk(record.next_seq, text),
+        key=None if key is None else KeyRecord(key, b"d" * 32, record.next_seq),
+        forget_before=forget_before,
+    )
+
+
+def make_state(seed: int = 0, width: int = WIDTH) -> StateArrays:
+    draw = np.random.default_rng(seed)
+    return StateArrays(
+        matrix=draw.standard_normal(SHAPE).astype(np.float32),
+        normaliser=draw.standard_normal(SHAPE[:3]).astype(np.float32),
+        tokens_seen=7,
+        document=draw.standard_normal(width),
+        tokens=5,
+    )
+
+
+def as_session_state(arrays: StateArrays) -> SessionState:
+    return SessionState.from_arrays(arrays, Memory.empty(*SHAPE))

@@ -1,0 +1,189 @@
+"""What every backend promises; parametrised over the registry, so a new one is covered at once."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from service.sessions.protocol import tombstone
+from service.sessions.records import KeyRecord, SessionRecord
+from service.sessions.stores import SessionStore
+from tests.service.sessions.fakes import TENANT, make_chunk, make_commit, make_record
+
+RECORD = make_record()
+
+
+async def grown(
+    store: SessionStore, record: SessionRecord, steps: int, key: str | None = None
+) -> SessionRecord:
+    """Create a session and append `steps` chunks."""
+    assert await store.create(record, b"begin")
+    for _ in range(steps):
+        commit = make_commit(record, key=key)
+        assert await store.commit(commit)
+        record = commit.record
+    return record
+
+
+async def test_what_was_created_is_there(store):
+    assert await store.get(TENANT, "s") is None
+    assert await store.get_with_state(TENANT, "s") is None
+    assert await store.create(RECORD, b"\0state") is True
+    assert await store.get(TENANT, "s") == RECORD
+    assert await store.get_with_state(TENANT, "s") == (RECORD, b"\0state")
+
+
+async def test_an_id_is_created_once(store):
+    await store.create(RECORD, b"state")
+    assert await store.create(make_record(incarnation="i2"), b"other") is False
+    assert await store.get_with_state(TENANT, "s") == (RECORD, b"state")
+
+
+async def test_a_commit_changes_everything_at_once(store):
+    await store.create(RECORD, b"begin")
+    commit = make_commit(RECORD, key="k")
+    assert await store.commit(commit) is True
+    assert await store.get_with_state(TENANT, "s") == (commit.record, commit.state)
+    assert await store.chunks(TENANT, "s", 0, 10) == [commit.chunk]
+    assert await store.key(TENANT, "s", "k") == commit.key
+    assert await store.key(TENANT, "s", "other") is None
+
+
+@pytest.mark.parametrize("wrong", ["version", "incarnation", "status", "session", "tenant"])
+async def test_a_commit_that_does_not_match_changes_nothing(store, wrong):
+    record = await grown(store, RECORD, 2)
+    stale = {
+        "version": make_commit(replace(record, version=1, next_seq=1), "late", key="k"),
+        "incarnation": make_commit(replace(record, incarnation="i2"), "late", key="k"),
+        "status": make_commit(record, "late", key="k"),
+        "session": make_commit(replace(record, id="other"), "late", key="k"),
+        "tenant": make_commit(replace(record, tenant="tenant-b"), "late", key="k"),
+    }[wrong]
+    if wrong == "status":
+        assert await store.bury(tombstone(record, "deleted", 9.0))
+    before = (
+        await store.get_with_state(TENANT, "s"),
+        await store.chunks(TENANT, "s", 0, 10),
+        await store.key(TENANT, "s", "k"),
+    )
+    assert await store.commit(stale) is False
+    assert before == (
+        await store.get_with_state(TENANT, "s"),
+        await store.chunks(TENANT, "s", 0, 10),
+        await store.key(TENANT, "s", "k"),
+    )
+    assert await store.get("tenant-b", "s") is None
+    assert await store.get(TENANT, "other") is None
+
+
+async def test_one_of_many_racing_commits_wins(store):
+    await store.create(RECORD, b"begin")
+    commits = [make_commit(RECORD, f"text {number}") for number in range(8)]
+    results = await asyncio.gather(*(store.commit(commit) for commit in commits))
+    assert sorted(results) == [False] * 7 + [True]
+    winner = commits[results.index(True)]
+    assert await store.get_with_state(TENANT, "s") == (winner.record, winner.state)
+    assert await store.chunks(TENANT, "s", 0, 10) == [winner.chunk]
+
+
+async def test_chunks_come_in_order_from_where_they_are_asked_for(store):
+    await grown(store, RECORD, 5)
+    chunks = [make_chunk(seq) for seq in range(5)]
+    assert await store.chunks(TENANT, "s", 0, 10) == chunks
+    assert await store.chunks(TENANT, "s", 2, 2) == chunks[2:4]
+    assert await store.chunks(TENANT, "s", 5, 10) == []
+    assert await store.chunks("tenant-b", "s", 0, 10) == []
+
+
+async def test_forgetting_drops_old_answers_and_their_keys(store):
+    record = await grown(store, RECORD, 3, key="k")
+    await store.commit(make_commit(record, key="new", forget_before=3))
+    assert [chunk.seq for chunk in await store.chunks(TENANT, "s", 0, 10)] == [3]
+    assert await store.key(TENANT, "s", "k") is None
+    assert await store.key(TENANT, "s", "new") == KeyRecord("new", b"d" * 32, 3)
+
+
+async def test_a_key_that_was_forgotten_may_stand_for_something_new(store):
+    record = await grown(store, RECORD, 2, key="k")
+    assert await store.key(TENANT, "s", "k") == KeyRecord("k", b"d" * 32, record.next_seq - 1)
+
+
+async def test_burying_leaves_a_tombstone_and_nothing_else(store):
+    record = await grown(store, RECORD, 2, key="k")
+    grave = tombstone(record, "lost", 77.0)
+    assert await store.bury(grave) is True
+    assert await store.get(TENANT, "s") == grave
+    assert await store.get_with_state(TENANT, "s") == (grave, b"")
+    assert await store.chunks(TENANT, "s", 0, 10) == []
+    assert await store.key(TENANT, "s", "k") is None
+    assert await store.create(make_record(incarnation="i2"), b"again") is False
+    assert await store.bury(tombstone(record, "deleted", 78.0)) is False
+    assert await store.get(TENANT, "s") == grave
+
+
+async def test_burying_may_be_tied_to_a_version(store):
+    record = await grown(store, RECORD, 2)
+    grave = tombstone(record, "deleted", 9.0)
+    assert await store.bury(replace(grave, incarnation="i2")) is False
+    assert await store.bury(grave, expected_version=1) is False
+    assert await store.get(TENANT, "s") == record
+    assert await store.bury(grave, expected_version=2) is True
+    assert await store.bury(make_record("unknown")) is False
+
+
+async def test_listing_pages_through_a_tenants_open_sessions(store):
+    names = ["b", "a", "Z", "c.1", "c-1", "gone"]
+    for name in names:
+        await store.create(make_record(name), b"")
+    await store.create(make_record("foreign", tenant="tenant-b"), b"")
+    await store.bury(tombstone(make_record("gone"), "deleted", 9.0))
+    expected = sorted(set(names) - {"gone"})
+    assert [record.id for record in await store.list(TENANT, None, 10)] == expected
+    assert [record.id for record in await store.list(TENANT, None, 2)] == expected[:2]
+    assert [record.id for record in await store.list(TENANT, expected[1], 2)] == expected[2:4]
+    assert await store.list(TENANT, "zzz", 10) == []
+    assert (await store.list("tenant-b", None, 10))[0] == make_record("foreign", tenant="tenant-b")
+
+
+async def test_tenants_never_meet(store):
+    mine, theirs = make_record(), make_record(tenant="tenant-b", incarnation="i2")
+    await store.create(mine, b"mine")
+    await store.create(theirs, b"theirs")
+    await store.commit(make_commit(mine, key="k"))
+    assert await store.get_with_state("tenant-b", "s") == (theirs, b"theirs")
+    assert await store.key("tenant-b", "s", "k") is None
+    await store.bury(tombstone(theirs, "deleted", 9.0))
+    assert (await store.chunks(TENANT, "s", 0, 10)) == [make_chunk(0)]
+
+
+async def test_a_cancelled_commit_happens_completely_or_not_at_all(store):
+    record = RECORD
+    await store.create(record, b"begin")
+    for attempt in range(20):
+        commit = make_commit(record, f"text {attempt}", key=f"k{attempt}")
+        task = asyncio.create_task(store.commit(commit))
+        for _ in range(attempt % 4):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        await store.ping()
+        stored = await store.get(TENANT, "s")
+        assert stored in {record, commit.record}
+        happened = stored == commit.record
+        kept = await store.chunks(TENANT, "s", commit.chunk.seq, 1)
+        assert kept == ([commit.chunk] if happened else [])
+        assert (await store.key(TENANT, "s", f"k{attempt}") is not None) == happened
+        record = stored
+
+
+async def test_ping_answers(store):
+    await store.ping()
+    await store.ping()
+
+
+@pytest.mark.parametrize(
+    "change", [{"expected_version": 1}, {"chunk": make_chunk(3)}], ids=["version", "chunk"]
+)
+def test_a_commit_is_one_step(change):
+    with pytest.raises(ValueError, match="exactly"):
+        replace(make_commit(RECORD), **change)

@@ -1,0 +1,160 @@
+"""Callers that hang up, crashes and broken rows: what was acknowledged stays, once."""
+
+import asyncio
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from service.errors import Gone, InternalError, Unavailable
+from service.sessions.stores import MemoryStore, SqliteStore
+from tests.service.sessions.bench import Bench, vectors
+from tests.service.sessions.fakes import TENANT, command
+
+
+class Crash(Exception):
+    """The process dies here."""
+
+
+class FaultyStore(MemoryStore):
+    """Fails commits: `before` leaves no trace, `after` has stored everything."""
+
+    fault = ""
+
+    async def commit(self, commit):
+        if self.fault == "before":
+            raise Crash
+        done = await super().commit(commit)
+        if self.fault == "after":
+            raise Unavailable("store_unavailable", "no answer came")
+        return done
+
+
+async def test_a_caller_that_hangs_up_stops_nothing():
+    bench = await Bench().begin()
+    bench.reader.gate.clear()
+    task = asyncio.create_task(bench.append(command("a", "b", first=0)))
+    await bench.reader.started.wait()
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
+    retry = asyncio.create_task(bench.append(command("a", "b", first=0)))
+    await asyncio.sleep(0)
+    assert bench.appender.running == 2
+    bench.reader.gate.set()
+    result = await retry
+    assert all(answer.replayed for answer in result.answers)
+    np.testing.assert_array_equal(vectors(result), bench.reader.fold(["a", "b"])[0])
+    assert bench.reader.texts == ["a", "b"]
+
+
+async def test_drain_waits_for_work_whose_caller_has_gone():
+    bench = await Bench().begin()
+    bench.reader.gate.clear()
+    tasks = [asyncio.create_task(bench.append(command(text))) for text in "abc"]
+    await bench.reader.started.wait()
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    drained = asyncio.create_task(bench.appender.drain())
+    await asyncio.sleep(0.01)
+    assert not drained.done()
+    bench.reader.gate.set()
+    await drained
+    assert (await bench.catalog.get(TENANT, "s")).next_seq == 3
+    assert (bench.appender.running, len(bench.appender._locks)) == (0, 0)
+
+
+async def test_an_error_nobody_waits_for_is_not_reported_as_unhandled():
+    reported = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+    bench = await Bench().begin()
+    bench.reader.gate.clear()
+    bench.reader.fail_on = "a"
+    task = asyncio.create_task(bench.append(command("a")))
+    await bench.reader.started.wait()
+    task.cancel()
+    await asyncio.wait([task])
+    bench.reader.gate.set()
+    await bench.appender.drain()
+    await asyncio.sleep(0)
+    assert reported == []
+
+
+async def test_a_crash_between_reading_and_commit_leaves_no_trace():
+    store = FaultyStore()
+    bench = await Bench(store).begin()
+    await bench.append(command("a", first=0))
+    before = await store.get_with_state(TENANT, "s")
+    store.fault = "before"
+    with pytest.raises(Crash):
+        await bench.append(command("b", first=1))
+    assert await store.get_with_state(TENANT, "s") == before
+    store.fault = ""
+    after = Bench(store)
+    result = await after.append(command("b", first=1))
+    assert [answer.replayed for answer in result.answers] == [False]
+    np.testing.assert_array_equal(vectors(result), bench.reader.fold(["a", "b"])[0][1:])
+
+
+async def test_a_commit_whose_answer_got_lost_is_found_by_the_retry():
+    store = FaultyStore()
+    bench = await Bench(store).begin()
+    store.fault = "after"
+    with pytest.raises(Unavailable) as caught:
+        await bench.append(command("a", "b", first=0))
+    assert caught.value.extras == {"next_seq": 0}
+    assert len(bench.hot) == 0
+    store.fault = ""
+    result = await bench.append(command("a", "b", first=0))
+    assert [answer.replayed for answer in result.answers] == [True, False]
+    np.testing.assert_array_equal(vectors(result), bench.reader.fold(["a", "b"])[0])
+
+
+async def test_a_broken_row_is_lost_and_stays_lost(tmp_path):
+    path = tmp_path / "sessions.sqlite3"
+    async with SqliteStore(path) as store:
+        bench = await Bench(store, hot_bytes=0).begin()
+        await bench.append(command("a", "b", first=0))
+        with closing(sqlite3.connect(path)) as vandal:
+            ((blob,),) = vandal.execute("SELECT data FROM states").fetchall()
+            broken = bytearray(blob)
+            broken[len(blob) // 2] ^= 1
+            vandal.execute("UPDATE states SET data = ?", (bytes(broken),))
+            vandal.commit()
+        for _ in range(2):
+            with pytest.raises(Gone) as caught:
+                await bench.append(command("c", first=2))
+            assert caught.value.code == "session_lost"
+        assert bench.listener.events["lost"] == 1
+    async with SqliteStore(path) as store:
+        with pytest.raises(Gone) as caught:
+            await Bench(store).append(command("a", "b", first=0))
+        assert caught.value.code == "session_lost"
+
+
+async def test_a_state_of_another_shape_is_lost():
+    store = MemoryStore()
+    await (await Bench(store).begin()).append(command("a"))
+    other = Bench(store, hot_bytes=0)
+    shape = (1, 1, 2, 2)
+    other.appender._tools.recovery._shape = shape
+    with pytest.raises(Gone) as caught:
+        await other.append(command("b"))
+    assert caught.value.code == "session_lost"
+
+
+async def test_a_reading_that_is_not_finite_is_not_committed():
+    bench = await Bench().begin()
+    await bench.append(command("a"))
+    before = await bench.store.get_with_state(TENANT, "s")
+
+    bench.reader.distort = lambda good: replace(good, embedding=good.embedding * np.float32(np.nan))
+    with pytest.raises(InternalError, match="unusable") as caught:
+        await bench.append(command("b"))
+    assert caught.value.extras == {"next_seq": 1}
+    assert await bench.store.get_with_state(TENANT, "s") == before
+    bench.reader.distort = lambda good: good
+    assert (await bench.append(command("b"))).next_seq == 2
