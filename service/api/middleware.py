@@ -5,6 +5,7 @@ Plain ASGI: nothing is buffered, so a stream keeps its backpressure in both dire
 
 import re
 import uuid
+from http import HTTPStatus
 from typing import Final
 
 import structlog
@@ -61,7 +62,9 @@ class ObservedApp:
         route = getattr(scope.get("route"), "path", None)
         seconds = context.elapsed
         self._metrics.request(route, scope["method"], context.status, seconds)
-        _log.info(
+        # Every line of a replica passes through Ray's log monitor: what went well is for debugging.
+        log = _log.debug if context.status < HTTPStatus.BAD_REQUEST else _log.info
+        log(
             "http_request",
             route=route,
             method=scope["method"],

@@ -1,0 +1,57 @@
+"""The `longstream` command.
+
+Each command imports what it needs when it runs: `longstream --help` must not wait for torch.
+"""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from service.cli.check_config import check_config
+from service.cli.demo import demo
+from service.cli.embed import embed
+from service.cli.models_ import models
+from service.cli.serve import serve
+from service.errors import ConfigError
+
+app = typer.Typer(
+    name="longstream",
+    help="Read a document of any length, chunk by chunk, in constant memory.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("serve")(serve)
+app.command("embed")(embed)
+app.command("models")(models)
+app.command("demo")(demo)
+app.command("check-config")(check_config)
+
+
+def main() -> None:
+    """Run the command line; a wrong configuration is one line on stderr and exit code 1."""
+    try:
+        app()
+    except ConfigError as error:
+        sys.stderr.write(f"longstream: {error}\n")
+        sys.exit(1)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version  # noqa: PLC0415 - reads files
+
+        typer.echo(f"longstream {version('longstream')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Options that stand before the command."""

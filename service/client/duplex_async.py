@@ -1,6 +1,7 @@
 """The asyncio counterpart of `service.client.duplex`: a task sends while the caller receives."""
 
 import asyncio
+import socket
 import ssl
 from collections.abc import AsyncIterator
 
@@ -17,8 +18,7 @@ class AsyncDuplexTransport(httpx.AsyncBaseTransport):
         """Begin to send and return when the response begins."""
         if not isinstance(request.stream, httpx.AsyncByteStream):
             raise TypeError("the body of an asynchronous request is an asynchronous iterator")
-        reader, writer = await _connect(request)
-        exchange = _Exchange(reader, writer, request, request.stream)
+        exchange = _Exchange(await _connect(request), request, request.stream)
         try:
             head = await exchange.next_event()
         except BaseException:
@@ -37,13 +37,11 @@ class _Exchange(httpx.AsyncByteStream):
 
     def __init__(
         self,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
+        connection: "_Plain | _Secure",
         request: httpx.Request,
         body: httpx.AsyncByteStream,
     ) -> None:
-        self._reader = reader
-        self._writer = writer
+        self._connection = connection
         self._request = request
         self._wire = Wire(request)
         self._timeout = read_timeout_s(request)
@@ -57,7 +55,7 @@ class _Exchange(httpx.AsyncByteStream):
         self._sender.cancel()
         # The outcome of sending no longer matters; it is fetched so that asyncio does not report it.
         await asyncio.gather(self._sender, return_exceptions=True)
-        self._writer.close()
+        self._connection.close()
 
     async def next_event(self) -> Event:
         """Return the next part of the response."""
@@ -66,7 +64,7 @@ class _Exchange(httpx.AsyncByteStream):
         return event
 
     async def _received(self) -> bytes:
-        reading = asyncio.create_task(self._reader.read(READ_SIZE))
+        reading = asyncio.create_task(self._connection.receive())
         try:
             if not self._sender.done():
                 # No clock runs while text is still to come: a live transcript may pause.
@@ -82,7 +80,8 @@ class _Exchange(httpx.AsyncByteStream):
             reading.cancel()
 
     async def _send(self, body: httpx.AsyncByteStream) -> None:
-        self._writer.write(self._wire.head())
+        if not await self._written(self._wire.head()):
+            return
         async for piece in body:
             if not await self._written(self._wire.data(piece)):
                 return
@@ -90,22 +89,79 @@ class _Exchange(httpx.AsyncByteStream):
 
     async def _written(self, data: bytes) -> bool:
         """Write; False if the peer hung up, maybe after an answer that says why."""
-        self._writer.write(data)
         try:
-            await self._writer.drain()
+            await self._connection.send(data)
         except OSError:
             return False
         return True
 
 
-async def _connect(request: httpx.Request) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+class _Plain:
+    """A bare socket: what arrived before sending failed can still be read, and may say why it failed."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._loop = asyncio.get_running_loop()
+
+    async def receive(self) -> bytes:
+        return await self._loop.sock_recv(self._sock, READ_SIZE)
+
+    async def send(self, data: bytes) -> None:
+        await self._loop.sock_sendall(self._sock, data)
+
+    def close(self) -> None:
+        self._sock.close()
+
+
+class _Secure:
+    """The same under TLS, which asyncio does only in its streams."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    async def receive(self) -> bytes:
+        return await self._reader.read(READ_SIZE)
+
+    async def send(self, data: bytes) -> None:
+        self._writer.write(data)
+        await self._writer.drain()
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+async def _connect(request: httpx.Request) -> _Plain | _Secure:
     host, port = address(request)
-    secure = ssl.create_default_context() if request.url.scheme == "https" else None
     try:
-        return await asyncio.wait_for(
-            asyncio.open_connection(host, port, ssl=secure), connect_timeout_s(request)
-        )
+        async with asyncio.timeout(connect_timeout_s(request)):
+            if request.url.scheme == "https":
+                secure = ssl.create_default_context()
+                return _Secure(*await asyncio.open_connection(host, port, ssl=secure))
+            return _Plain(await _open_socket(host, port))
     except TimeoutError as error:
         raise httpx.ConnectTimeout(str(error), request=request) from error
     except OSError as error:
         raise httpx.ConnectError(str(error), request=request) from error
+
+
+async def _open_socket(host: str, port: int) -> socket.socket:
+    """Connect to the first address of a host that answers."""
+    loop = asyncio.get_running_loop()
+    failure = OSError(f"{host} has no address")
+    for family, kind, protocol, _, where in await loop.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM
+    ):
+        sock = socket.socket(family, kind, protocol)
+        sock.setblocking(False)  # noqa: FBT003 - the standard library's signature
+        try:
+            await loop.sock_connect(sock, where)
+        except OSError as error:
+            sock.close()
+            failure = error
+        except BaseException:
+            sock.close()
+            raise
+        else:
+            return sock
+    raise failure

@@ -1,0 +1,25 @@
+"""`longstream check-config`: show what the configuration resolves to."""
+
+import typer
+
+from service.cli.options import ConfigFile, DataDir, Host, Port
+
+
+def check_config(
+    config: ConfigFile = None,
+    host: Host = None,
+    port: Port = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Print the resolved configuration as YAML; exit with 1 if it is wrong.
+
+    Command line goes before LONGSTREAM_* variables, before the file, before defaults. What it prints is a
+    valid configuration file.
+    """
+    import yaml  # noqa: PLC0415 - commands import when they run
+
+    from service.config import load_config  # noqa: PLC0415
+
+    settings = load_config(config, host=host, port=port, data_dir=data_dir)
+    text = yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    typer.echo(text, nl=False)

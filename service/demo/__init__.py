@@ -1,0 +1,1 @@
+"""The book that the demo reads."""

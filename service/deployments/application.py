@@ -1,0 +1,87 @@
+"""The Ray Serve application: which deployments there are, and how each is looked after."""
+
+from typing import Any
+
+from ray import serve
+from ray.serve import Application
+from ray.serve.handle import DeploymentHandle
+from ray.serve.schema import ApplicationStatus
+
+from service.config import ServiceConfig
+from service.deployments.encoder import Encoder
+from service.deployments.gateway import DRAIN_SECONDS, Gateway
+from service.deployments.routing import session_routing
+
+APPLICATION = "longstream"
+GATEWAY = "gateway"
+PROXY_LOCATION = "Disabled"
+
+_CARE: dict[str, Any] = {
+    # The engine and the store bound what is in flight; a second bound here would only hide their answer.
+    "max_ongoing_requests": 1000,
+    # A dead replica is found by the next check: these seconds are what a crash costs.
+    "health_check_period_s": 1.0,
+    "health_check_timeout_s": 10.0,
+    "graceful_shutdown_timeout_s": DRAIN_SECONDS,
+    "graceful_shutdown_wait_loop_s": 0.5,
+    # A wrong path to the weights stays wrong. Once a replica has started, Serve never gives up on it.
+    "max_constructor_retry_count": 1,
+    # Logical CPUs decide placement only, and one machine must take any list of models.
+    "ray_actor_options": {"num_cpus": 0},
+}
+
+
+def encoder_name(model: str) -> str:
+    """Return the name of a model's deployment."""
+    return f"encoder-{model}"
+
+
+def build_application(config: ServiceConfig) -> Application:
+    """Bind the gateway to one encoder deployment per configured model.
+
+    Args:
+        config: The configuration, with the port decided.
+    """
+    encoders = {
+        model.id: serve.deployment(
+            name=encoder_name(model.id),
+            num_replicas=model.replicas,
+            request_router_config=session_routing(),
+            **_CARE,
+        )(Encoder).bind(model, config)
+        for model in config.models
+    }
+    gateway = serve.deployment(name=GATEWAY, num_replicas=config.gateways, **_CARE)(Gateway)
+    return gateway.bind(config, encoders)
+
+
+def deployment_handles(config: ServiceConfig) -> list[DeploymentHandle[Any]]:
+    """Return the encoders' handles of the running application."""
+    return [
+        serve.get_deployment_handle(encoder_name(model.id), APPLICATION) for model in config.models
+    ]
+
+
+def failure() -> str | None:
+    """Return why the application cannot start, or None if it has or still may."""
+    status = serve.status().applications.get(APPLICATION)
+    if status is None or status.status is not ApplicationStatus.DEPLOY_FAILED:
+        return None
+    reasons = [
+        f"{name}: {_last_line(deployment.message)}"
+        for name, deployment in status.deployments.items()
+        if "FAILED" in deployment.status or "UNHEALTHY" in deployment.status
+    ]
+    return "; ".join(reasons) or _last_line(status.message)
+
+
+def running() -> bool:
+    """Return whether every deployment has all of its replicas."""
+    status = serve.status().applications.get(APPLICATION)
+    return status is not None and status.status is ApplicationStatus.RUNNING
+
+
+def _last_line(text: str) -> str:
+    """Return the end of a traceback, which says what was wrong."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1].removeprefix("service.errors.ConfigError: ") if lines else "no reason given"

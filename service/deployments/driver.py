@@ -1,0 +1,165 @@
+"""The process that starts Ray, deploys the application, waits, and drains it.
+
+Run by the supervisor as `python -m service.deployments.driver`, with its order as a line of JSON on stdin.
+End of file on stdin means stop.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import shutil
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import ray
+from pydantic import BaseModel
+from ray import serve
+from ray.serve.handle import DeploymentHandle
+from ray.serve.schema import LoggingConfig
+
+from service.config import ServiceConfig
+from service.deployments import application
+from service.deployments.environment import ray_flags
+from service.deployments.gateway import DRAIN_SECONDS
+from service.deployments.runs import hold
+
+OBJECT_STORE_BYTES = 100 * 1024**2
+STOP_SECONDS = 5.0
+
+
+class Order(BaseModel):
+    """What the supervisor asks for.
+
+    Attributes:
+        config: The configuration, with the port decided.
+        directory: Directory of this run.
+        address: Ray cluster to join; None starts one that ends with this process.
+    """
+
+    config: ServiceConfig
+    directory: Path
+    address: str | None = None
+
+
+def main() -> int:
+    """Serve until told to stop; returns the exit code."""
+    order = Order.model_validate_json(sys.stdin.readline())
+    logging.getLogger("ray").setLevel(logging.WARNING)
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    stop = _watch_supervisor()
+    # The lock says that this run is alive, even if the supervisor is not.
+    with hold(order.directory):
+        try:
+            connect(order)
+            return _serve(order, stop)
+        except Exception as error:  # noqa: BLE001 - whatever Ray raises, the user reads one line
+            sys.stderr.write(f"longstream: cannot start: {type(error).__name__}: {error}\n")
+            return 1
+        finally:
+            ray.shutdown()
+            # The supervisor does the same; it may have been killed.
+            shutil.rmtree(order.directory, ignore_errors=True)
+
+
+def _watch_supervisor() -> threading.Event:
+    """Return an event that is set when the supervisor closes its end of stdin or is no more.
+
+    A signal would not do: Ray puts a handler of its own on SIGTERM.
+    """
+    stop = threading.Event()
+
+    def watch() -> None:
+        sys.stdin.read()
+        stop.set()
+
+    threading.Thread(target=watch, name="supervisor-watch", daemon=True).start()
+    return stop
+
+
+def _serve(order: Order, stop: threading.Event) -> int:
+    """Deploy, wait for the end, drain; returns the exit code."""
+    deploy(order.config)
+    try:
+        reason = _await_running(stop)
+        if reason is not None:
+            sys.stderr.write(f"longstream: cannot start: {reason}\n")
+            return 1
+        stop.wait()
+        asyncio.run(drain(order.config))
+        return 0
+    finally:
+        if order.address is not None:
+            # Someone else's cluster: remove what is ours and leave the rest alone.
+            serve.delete(application.APPLICATION)
+
+
+def deploy(config: ServiceConfig) -> None:
+    """Start all deployments at once, without waiting for any."""
+    logs = LoggingConfig(log_level="WARNING", enable_access_log=False)
+    serve.start(proxy_location=application.PROXY_LOCATION, logging_config=logs)
+    target = serve.RunTarget(
+        application.build_application(config),
+        name=application.APPLICATION,
+        route_prefix=None,
+        logging_config=logs,
+    )
+    serve.run_many(
+        [target], wait_for_ingress_deployment_creation=False, wait_for_applications_running=False
+    )
+
+
+def connect(order: Order) -> None:
+    """Start a Ray of our own on this machine, or join the one that was named."""
+    if order.address is not None:
+        # The cluster's workers do not inherit from this process.
+        flags = {"env_vars": ray_flags(order.config)}
+        ray.init(address=order.address, namespace="serve", runtime_env=flags)
+        return
+    replicas = order.config.gateways + sum(model.replicas for model in order.config.models)
+    ray.init(
+        # "local": never the cluster that RAY_ADDRESS or a file of another user names.
+        address="local",
+        namespace="serve",
+        include_dashboard=False,
+        # Ray starts as many worker processes ahead of time: one per replica and one for Serve's controller.
+        num_cpus=replicas + 1,
+        object_store_memory=OBJECT_STORE_BYTES,
+        log_to_driver=True,
+        configure_logging=False,
+        _node_ip_address="127.0.0.1",
+        _temp_dir=str(order.directory),
+    )
+
+
+async def drain(config: ServiceConfig) -> None:
+    """Let the gateways finish what they have begun, then let the encoders close their stores."""
+    gateways = serve.get_deployment_handle(application.GATEWAY, application.APPLICATION)
+    await _tell(gateways, "drain", DRAIN_SECONDS + STOP_SECONDS)
+    encoders = application.deployment_handles(config)
+    await asyncio.gather(*(_tell(encoder, "stop", STOP_SECONDS) for encoder in encoders))
+
+
+async def _tell(handle: DeploymentHandle[Any], method: str, timeout_s: float) -> None:
+    # A replica that is dead or stuck must not keep the others from stopping; the stores are durable as they are.
+    with contextlib.suppress(Exception):
+        await handle.broadcast(method).results_async(timeout_s=timeout_s, return_exceptions=True)
+
+
+def _await_running(stop: threading.Event) -> str | None:
+    """Wait until every replica is up or the wait is called off; return why the former will never be."""
+    while not application.running() and not stop.wait(0.25):
+        reason = application.failure()
+        if reason is not None:
+            return reason
+    return None
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Ray's atexit hooks wait for daemons that are gone by now.
+    os._exit(code)

@@ -1,0 +1,73 @@
+"""The replica that serves one model."""
+
+import structlog
+from ray import serve
+
+from service.config import ModelConfig, ServiceConfig
+from service.deployments.logs import configure_logs
+from service.errors import ConfigError
+from service.ports import AppendCommand, AppendResult, EmbedResult, ModelInfo
+
+log = structlog.get_logger(__name__)
+
+
+class Encoder:
+    """One model in a process of its own; every method is called through a Serve handle.
+
+    Ray Serve awaits a coroutine `__init__` and takes the replica into service when it is done.
+
+    Args:
+        model: The model to serve.
+        config: The whole configuration.
+    """
+
+    async def __init__(  # type: ignore[misc] # Serve awaits it
+        self, model: ModelConfig, config: ServiceConfig
+    ) -> None:
+        # Imported here: the driver and the gateways name this class and never need torch.
+        from service.encoder_node import EncoderNode  # noqa: PLC0415
+
+        configure_logs(config)
+        self._name = replica_name()
+        try:
+            self._node = await EncoderNode.start(model, config)
+        except ConfigError as error:
+            log.error("model_failed", model=model.id, reason=str(error))  # noqa: TRY400 - says it all
+            raise
+        except Exception:
+            log.exception("model_failed", model=model.id)
+            raise
+        log.info("model_ready", model=model.id)
+
+    async def ping(self) -> None:
+        """Show that the process lives and its event loop turns."""
+
+    async def info(self) -> ModelInfo:
+        """Describe the model."""
+        return await self._node.info()
+
+    async def embed(self, texts: list[str], *, truncate: bool) -> EmbedResult:
+        """Encode texts without a session."""
+        return await self._node.embed(texts, truncate=truncate)
+
+    async def append(self, command: AppendCommand) -> AppendResult:
+        """Read chunks into a session."""
+        return await self._node.append(command)
+
+    async def check(self) -> None:
+        """Run a real forward pass and a store round trip."""
+        await self._node.check()
+
+    async def exposition(self) -> tuple[str, bytes]:
+        """Return this replica's name and metrics."""
+        return self._name, self._node.exposition()
+
+    async def stop(self) -> None:
+        """Finish running appends and close the store."""
+        await self._node.stop()
+
+
+def replica_name() -> str:
+    """Return a name of this replica that no other one ever has."""
+    replica = serve.get_replica_context().replica_id
+    return f"{replica.deployment_id.name}-{replica.unique_id}"

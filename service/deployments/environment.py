@@ -1,0 +1,52 @@
+"""What Ray must find in the environment before it is imported, as data.
+
+Ray reads most of its switches once, in every process, at import. The supervisor hands them to the driver
+and Ray's daemons and workers inherit them from there.
+"""
+
+import os
+import secrets
+from collections.abc import Mapping
+
+from service.config import ServiceConfig
+
+FLAGS: Mapping[str, str] = {
+    # Calls between replicas go over gRPC: a third of the CPU of Ray's object store on this path.
+    "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",
+    # The largest answer is 2048 vectors; the default of 4 MiB leaves too little room above it.
+    "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(64 * 1024**2),
+    # Serve's own log goes to files in the run directory; what a user should read, replicas log themselves.
+    "RAY_SERVE_LOG_TO_STDERR": "0",
+    # Ray's default of 15 lets any other process on the machine starve the replicas.
+    "RAY_worker_niceness": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_DEDUP_LOGS": "0",
+    "RAY_COLOR_PREFIX": "0",
+}
+
+
+def ray_flags(config: ServiceConfig) -> dict[str, str]:
+    """Return the variables that the driver and every worker of this service must see."""
+    # Unless it is set, Ray pins OpenMP to one thread per replica; torch then never uses the others.
+    return {**FLAGS, "OMP_NUM_THREADS": str(config.engine.threads or os.cpu_count() or 1)}
+
+
+def driver_environment(config: ServiceConfig, *, own_cluster: bool) -> dict[str, str]:
+    """Return the driver's environment: this process's own plus what Ray needs.
+
+    Args:
+        config: The resolved configuration.
+        own_cluster: True if the driver starts its own Ray: then it is closed to others by a fresh token
+            that is never written to disk. A cluster that was named brings its own rules.
+    """
+    environment = dict(os.environ)  # noqa: TID251 - the child inherits what this process was given
+    environment.update(ray_flags(config))
+    # Settings are resolved once, by the command; a replica gets them as a value.
+    for name in [name for name in environment if name.startswith("LONGSTREAM_")]:
+        del environment[name]
+    if own_cluster:
+        environment.pop("RAY_ADDRESS", None)
+        environment.pop("RAY_AUTH_TOKEN_PATH", None)
+        environment["RAY_AUTH_MODE"] = "token"
+        environment["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    return environment

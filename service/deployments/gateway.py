@@ -1,0 +1,81 @@
+"""The replica that speaks HTTP."""
+
+from contextlib import AsyncExitStack
+from typing import Any
+
+from ray import serve
+from ray.serve.handle import DeploymentHandle
+
+from service.config import ServiceConfig
+from service.deployments.address import shared_socket
+from service.deployments.encoder import replica_name
+from service.deployments.http_server import HttpServer
+from service.deployments.logs import configure_logs
+from service.deployments.ports import RayEncoder
+from service.deployments.scraping import Scraper
+
+DRAIN_SECONDS = 20.0
+
+
+class Gateway:
+    """A stateless HTTP front with a uvicorn of its own; several share one port.
+
+    Args:
+        config: The whole configuration, with the port decided.
+        encoders: Handle of each model's deployment, by model id.
+    """
+
+    async def __init__(  # type: ignore[misc] # Serve awaits it
+        self, config: ServiceConfig, encoders: dict[str, DeploymentHandle[Any]]
+    ) -> None:
+        # Imported here: the driver names this class and needs neither FastAPI nor a store.
+        from service.api.app import Services, create_app  # noqa: PLC0415
+        from service.metrics import GatewayMetrics  # noqa: PLC0415
+        from service.sessions.catalog import SessionCatalog  # noqa: PLC0415
+        from service.sessions.stores import open_store  # noqa: PLC0415
+        from service.sessions.stores.timed import TimedStore  # noqa: PLC0415
+
+        configure_logs(config)
+        self._name = replica_name()
+        self._draining = False
+        self._metrics = GatewayMetrics(config.sessions.store.partition(":")[0])
+        gateways = serve.get_deployment_handle("gateway", serve.get_replica_context().app_name)
+        self._scraper = Scraper([gateways, *encoders.values()])
+        self._resources = AsyncExitStack()
+        store = await self._resources.enter_async_context(
+            TimedStore(open_store(config.sessions.store, config.data_dir), self._metrics)
+        )
+        app = create_app(
+            Services(
+                encoders={model: RayEncoder(model, handle) for model, handle in encoders.items()},
+                catalog=SessionCatalog(store),
+                limits=config.limits,
+                metrics=self._metrics,
+                scrape=self._scrape,
+                draining=lambda: self._draining,
+            )
+        )
+        self._server = HttpServer(app, shared_socket(config.host, config.port), DRAIN_SECONDS)
+        await self._server.start()
+
+    async def exposition(self) -> tuple[str, bytes]:
+        """Return this replica's name and metrics."""
+        return self._name, self._metrics.exposition()
+
+    async def drain(self) -> None:
+        """Take no new connections, finish the running requests, end the server and close the store."""
+        self._draining = True
+        await self._server.stop()
+        await self._resources.aclose()
+
+    def check_health(self) -> None:
+        """Tell Ray Serve to replace this replica if its server has ended by itself.
+
+        Raises:
+            RuntimeError: it has.
+        """
+        if not self._draining and not self._server.running:
+            raise RuntimeError("the HTTP server of this gateway has ended")
+
+    async def _scrape(self) -> bytes:
+        return await self._scraper.scrape(await self.exposition())

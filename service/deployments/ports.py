@@ -1,0 +1,144 @@
+"""A served model behind a Ray Serve handle, as the HTTP layer wants to see it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from ray.exceptions import RayActorError
+from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
+from ray.serve.handle import DeploymentHandle
+
+from service.errors import Unavailable
+from service.ports import AppendCommand, AppendResult, EmbedResult, ModelInfo
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a call waits for a model that gives no sign of life; seconds.
+
+    Attributes:
+        short: For an answer that needs no computing (`info`, `check`).
+        between_pings: How long a computation may run before its model is asked if it lives.
+        silence: How long a model may fail to answer pings before the call is given up.
+    """
+
+    short: float = 4.0
+    between_pings: float = 5.0
+    silence: float = 20.0
+
+
+class RayEncoder:
+    """`EncoderPort` over the handle of one encoder deployment.
+
+    A call has no fixed deadline, because a long text is a long computation. Instead the model is pinged
+    while the call runs, and the call ends in `Unavailable` once no replica has answered for a while.
+
+    Args:
+        model: Id of the model.
+        handle: Handle of its deployment.
+        patience: Waiting times.
+    """
+
+    def __init__(
+        self, model: str, handle: DeploymentHandle[Any], patience: Patience | None = None
+    ) -> None:
+        self._model = model
+        self._handle = handle
+        self._patience = patience or Patience()
+        self._info: ModelInfo | None = None
+
+    async def info(self) -> ModelInfo:
+        """Describe the model; asked once, since it cannot change while the service runs."""
+        if self._info is not None:
+            return self._info
+        info: ModelInfo = await self._briefly(self._handle.info.remote())
+        self._info = info
+        return info
+
+    async def embed(self, texts: Sequence[str], *, truncate: bool) -> EmbedResult:
+        """Encode texts; tried again once if the replica dies, since nothing is changed by it."""
+        batch = list(texts)
+        return await self._call(
+            lambda: self._handle.embed.remote(batch, truncate=truncate), repeatable=True
+        )
+
+    async def append(self, command: AppendCommand) -> AppendResult:
+        """Read chunks into a session, on the replica that has its state in memory.
+
+        Tried again once if the replica dies and the command says which chunks it means: with `first_seq` or a
+        key, what was committed is replayed and what was not is done.
+        """
+        owner = self._handle.options(session_id=f"{command.tenant}/{command.session_id}")
+        repeatable = command.first_seq is not None or command.idempotency_key is not None
+        return await self._call(lambda: owner.append.remote(command), repeatable=repeatable)
+
+    async def check(self) -> None:
+        """Run a real forward pass and a store round trip on one replica."""
+        await self._briefly(self._handle.check.remote())
+
+    async def _call(self, start: Callable[[], Awaitable[Result]], *, repeatable: bool) -> Result:
+        try:
+            return await self._watched(start())
+        except RayActorError as error:
+            if not repeatable:
+                raise Unavailable(
+                    "model_unavailable",
+                    f"the replica of model {self._model!r} that read this request died; whether chunks were "
+                    "committed is not known: read the session's next_seq before you send them again",
+                ) from error
+        try:
+            return await self._watched(start())
+        except RayActorError as error:
+            raise self._silent() from error
+
+    async def _watched(self, response: Awaitable[Result]) -> Result:
+        """Await a response for as long as the model shows signs of life."""
+        task = asyncio.ensure_future(_result(response))
+        silent_s = 0.0
+        try:
+            while silent_s < self._patience.silence:
+                done, _ = await asyncio.wait({task}, timeout=self._patience.between_pings)
+                if done:
+                    return await task
+                silent_s = 0.0 if await self._answers() else silent_s + self._ping_round_s
+            raise self._silent()
+        except (BackPressureError, DeploymentUnavailableError) as error:
+            raise self._silent() from error
+        finally:
+            task.cancel()
+
+    @property
+    def _ping_round_s(self) -> float:
+        return self._patience.between_pings + self._patience.short
+
+    async def _answers(self) -> bool:
+        try:
+            await self._briefly(self._handle.ping.remote())
+        except Unavailable:
+            return False
+        return True
+
+    async def _briefly(self, response: Awaitable[Result]) -> Result:
+        try:
+            return await asyncio.wait_for(_result(response), self._patience.short)
+        except (
+            TimeoutError,
+            RayActorError,
+            BackPressureError,
+            DeploymentUnavailableError,
+        ) as error:
+            raise self._silent() from error
+
+    def _silent(self) -> Unavailable:
+        return Unavailable(
+            "model_unavailable",
+            f"model {self._model!r} does not answer: it is starting, being replaced, or has failed to load",
+        )
+
+
+async def _result(response: Awaitable[Result]) -> Result:
+    """Make a coroutine of Ray's response, whose cancellation reaches the replica."""
+    return await response

@@ -1,0 +1,23 @@
+"""Fixtures that the whole suite shares."""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.running import RunningService
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+    """One service on a local Ray for all tests marked `ray`; tests leave it as they found it."""
+    running = RunningService.start(tmp_path_factory.mktemp("service"))
+    yield running
+    assert running.stop() == 0, running.said()
+
+
+@pytest.fixture
+def http(service: RunningService) -> Iterator[httpx.Client]:
+    """A plain HTTP client of the shared service; it retries nothing."""
+    with service.client() as client:
+        yield client

@@ -1,0 +1,116 @@
+"""How the service starts and ends: in order, by force, and when it cannot."""
+
+import concurrent.futures
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from os import getuid
+from pathlib import Path
+
+import psutil
+import pytest
+
+from service.deployments.runs import Run
+from tests.running import LONGSTREAM, RunningService, alive, eventually
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(180)]
+
+ONE_MODEL = "models: [{id: infini, attention: infini}]\n"
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    file = tmp_path / "config.yaml"
+    file.write_text(ONE_MODEL)
+    return file
+
+
+@pytest.fixture
+def running(tmp_path: Path, config: Path) -> Iterator[RunningService]:
+    service = RunningService.start(tmp_path, "--config", str(config))
+    yield service
+    service.stop()
+
+
+def run_directories() -> set[Path]:
+    root = Path(tempfile.gettempdir()) / f"longstream-{getuid()}"
+    return {entry for entry in root.iterdir() if entry.is_dir()}
+
+
+def test_sigterm_finishes_running_requests_and_leaves_nothing(tmp_path: Path, config: Path) -> None:
+    before = run_directories()
+    running = RunningService.start(tmp_path, "--config", str(config))
+    processes = running.processes()
+    assert len(processes) > 8
+    texts = ["The quick brown fox jumps over the lazy dog. " * 40] * 64
+    with concurrent.futures.ThreadPoolExecutor(1) as pool, running.client() as http:
+        body = {"model": "infini", "input": texts}
+        embedding = pool.submit(http.post, "/v1/embeddings", json=body)
+        eventually(lambda: bool(embedding.running()), 5)
+        with pytest.raises(concurrent.futures.TimeoutError):
+            embedding.result(timeout=0.5)
+        assert running.stop() == 0
+        assert embedding.result(timeout=1).status_code == 200
+    assert alive(processes) == []
+    assert run_directories() <= before
+    assert "longstream: stopped" in running.said()
+
+
+def test_kill_9_leaves_nothing_within_seconds(running: RunningService) -> None:
+    processes = running.processes()
+    running.process.kill()
+    running.process.wait(timeout=10)
+    eventually(lambda: alive(processes) == [], 20)
+
+
+def test_what_kill_9_of_everything_leaves_is_ended_by_the_next_start(
+    running: RunningService, tmp_path: Path
+) -> None:
+    # The record is written every two seconds; all of Ray's own processes are older than that by now.
+    processes = running.processes()
+    eventually(lambda: all(not psutil.pid_exists(p.pid) or p.find() for p in processes), 1)
+    driver = psutil.Process(running.process.pid).children()[0]
+    running.process.kill()
+    driver.kill()
+    running.process.wait(timeout=10)
+    eventually(lambda: not driver.is_running(), 10)
+    assert alive(processes), "nothing was left behind, so this test shows nothing"
+    Run.begin().close()
+    eventually(lambda: alive(processes) == [], 10)
+
+
+def test_a_driver_that_dies_ends_the_command_with_an_error(running: RunningService) -> None:
+    processes = running.processes()
+    psutil.Process(running.process.pid).children()[0].kill()
+    assert running.process.wait(timeout=20) == 1
+    assert "ended by signal 9" in running.said()
+    assert alive(processes) == []
+
+
+def test_weights_that_are_not_there_are_one_line_and_exit_code_1(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(
+        f"data_dir: {tmp_path / 'data'}\nport: 0\n"
+        f"models: [{{id: infini, attention: infini, weights: {tmp_path / 'nothing'}}}]\n"
+    )
+    ended = subprocess.run(
+        [*LONGSTREAM, "serve", "--config", str(file)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ended.returncode == 1
+    (line,) = [line for line in ended.stderr.splitlines() if "cannot start" in line]
+    assert str(tmp_path / "nothing") in line
+
+
+def test_a_second_ctrl_c_ends_it_at_once(running: RunningService) -> None:
+    processes = running.processes()
+    running.process.send_signal(signal.SIGINT)
+    eventually(lambda: "finishing running requests" in running.said(), 5)
+    if running.process.poll() is None:
+        running.process.send_signal(signal.SIGINT)
+    running.process.wait(timeout=10)
+    assert alive(processes) == []

@@ -1,0 +1,153 @@
+import asyncio
+from typing import Any, cast
+
+import numpy as np
+import pytest
+from ray.exceptions import ActorDiedError, ActorUnavailableError
+from ray.serve.handle import DeploymentHandle
+
+from service.deployments.ports import Patience, RayEncoder
+from service.errors import Conflict, ServiceError, Unavailable
+from service.ports import AppendCommand, AppendResult, EmbedResult, ModelInfo, StageTimes
+from tests.service.deployments.fakes import FakeHandle, Script
+
+INFO = ModelInfo("m", "infini", 384, 512, 304_128, "f", "b")
+EMBEDDED = EmbedResult(np.zeros((1, 384), np.float32), 3, 0, StageTimes())
+APPENDED = AppendResult((), 1, "e.1", np.zeros(384, np.float32), StageTimes())
+HASTE = Patience(short=0.05, between_pings=0.02, silence=0.2)
+
+
+def port_over(**scripts: Script) -> tuple[RayEncoder, FakeHandle]:
+    handle = FakeHandle(**scripts)
+    return RayEncoder("m", cast("DeploymentHandle[Any]", handle), HASTE), handle
+
+
+def dies(times: int, result: Any, error: Exception | None = None) -> Script:
+    left = [times]
+
+    async def script(*_: Any, **__: Any) -> Any:
+        if left[0]:
+            left[0] -= 1
+            raise error or ActorDiedError()
+        return result
+
+    return script
+
+
+async def forever(*_: Any, **__: Any) -> None:
+    await asyncio.sleep(3600)
+
+
+async def at_once(*_: Any, **__: Any) -> None:
+    return None
+
+
+async def test_info_is_asked_once() -> None:
+    port, handle = port_over(info=dies(0, INFO))
+    assert [await port.info(), await port.info()] == [INFO, INFO]
+    assert handle.count("info") == 1
+
+
+async def test_info_of_a_silent_model_is_unavailable_and_asked_again() -> None:
+    port, handle = port_over(info=forever)
+    for _ in range(2):
+        with pytest.raises(Unavailable, match="does not answer") as caught:
+            await port.info()
+        assert caught.value.code == "model_unavailable"
+    assert handle.count("info") == 2
+
+
+@pytest.mark.parametrize("error", [ActorDiedError(), ActorUnavailableError("gone", b"1" * 16)])
+async def test_embed_survives_the_death_of_a_replica(error: Exception) -> None:
+    port, handle = port_over(embed=dies(1, EMBEDDED, error))
+    assert await port.embed(["a"], truncate=True) is EMBEDDED
+    assert handle.calls == [("embed", None, (["a"],), {"truncate": True})] * 2
+
+
+async def test_two_deaths_are_unavailable() -> None:
+    port, handle = port_over(embed=dies(2, EMBEDDED))
+    with pytest.raises(Unavailable):
+        await port.embed(["a"], truncate=False)
+    assert handle.count("embed") == 2
+
+
+@pytest.mark.parametrize(
+    ("command", "asked"),
+    [
+        (AppendCommand("t", "s", ("a",), first_seq=0), 2),
+        (AppendCommand("t", "s", ("a",), idempotency_key="k"), 2),
+        (AppendCommand("t", "s", ("a",)), 1),
+        (AppendCommand("t", "s", ("a",), if_match="e"), 1),
+    ],
+)
+async def test_only_an_append_that_names_its_chunks_is_repeated(
+    command: AppendCommand, asked: int
+) -> None:
+    port, handle = port_over(append=dies(1, APPENDED))
+    if asked == 2:
+        assert await port.append(command) is APPENDED
+    else:
+        with pytest.raises(Unavailable, match="next_seq"):
+            await port.append(command)
+    assert handle.calls == [("append", "t/s", (command,), {})] * asked
+
+
+async def test_errors_of_the_replica_arrive_as_themselves() -> None:
+    conflict = Conflict("sequence_conflict", "no", extras={"expected_seq": 3})
+    port, handle = port_over(append=dies(1, APPENDED, conflict))
+    with pytest.raises(ServiceError) as caught:
+        await port.append(AppendCommand("t", "s", ("a",), first_seq=0))
+    assert caught.value is conflict
+    assert handle.count("append") == 1
+
+
+async def test_a_long_computation_is_awaited_while_its_model_lives() -> None:
+    async def slow(*_: Any, **__: Any) -> EmbedResult:
+        await asyncio.sleep(2 * HASTE.silence)
+        return EMBEDDED
+
+    port, handle = port_over(embed=slow, ping=at_once)
+    assert await port.embed(["a"], truncate=False) is EMBEDDED
+    assert handle.count("ping") > 5
+
+
+async def test_a_silent_model_is_given_up_and_its_call_cancelled() -> None:
+    cancelled = asyncio.Event()
+
+    async def stuck(*_: Any, **__: Any) -> None:
+        try:
+            await forever()
+        finally:
+            cancelled.set()
+
+    port, _ = port_over(embed=stuck, ping=forever)
+    with pytest.raises(Unavailable):
+        await asyncio.wait_for(port.embed(["a"], truncate=False), 5 * HASTE.silence)
+    await asyncio.wait_for(cancelled.wait(), 1)
+
+
+async def test_a_caller_that_leaves_cancels_the_call() -> None:
+    started, cancelled = asyncio.Event(), asyncio.Event()
+
+    async def stuck(*_: Any, **__: Any) -> None:
+        started.set()
+        try:
+            await forever()
+        finally:
+            cancelled.set()
+
+    port, _ = port_over(embed=stuck, ping=at_once)
+    caller = asyncio.ensure_future(port.embed(["a"], truncate=False))
+    await started.wait()
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    await asyncio.wait_for(cancelled.wait(), 1)
+
+
+async def test_check_passes_and_fails() -> None:
+    port, _ = port_over(check=at_once)
+    await port.check()
+    port, _ = port_over(check=dies(1, None))
+    with pytest.raises(Unavailable):
+        await port.check()
