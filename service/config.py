@@ -98,6 +98,7 @@ class ServiceConfig(_Frozen):
     sessions: SessionsConfig = SessionsConfig()
     limits: LimitsConfig = LimitsConfig()
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severe lines to print; `debug` has one for every request."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

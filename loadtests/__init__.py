@@ -1,0 +1,1 @@
+"""Measurements of a running service, through the client and nothing else."""

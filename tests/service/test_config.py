@@ -1,0 +1,110 @@
+"""The configuration tree: where values come from, what is refused, and that its keys are frozen."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from service.config import ModelConfig, ServiceConfig, load_config
+from service.errors import ConfigError
+
+KEYS = {
+    "host",
+    "port",
+    "data_dir",
+    "gateways",
+    "models.id",
+    "models.attention",
+    "models.weights",
+    "models.memory_rule",
+    "models.replicas",
+    "engine.step_tokens",
+    "engine.queue_tokens",
+    "engine.threads",
+    "sessions.store",
+    "sessions.hot_bytes",
+    "sessions.kept_answers",
+    "limits.body_bytes",
+    "limits.body_seconds",
+    "limits.texts",
+    "limits.chunks",
+    "log_level",
+}
+
+
+def write(folder: Path, text: str) -> Path:
+    file = folder / "config.yaml"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def keys(config: BaseModel, prefix: str = "") -> set[str]:
+    found = set()
+    for name, field in type(config).model_fields.items():
+        value = getattr(config, name)
+        inner = value[0] if isinstance(value, tuple) else value
+        if isinstance(inner, BaseModel):
+            found |= keys(inner, f"{name}.")
+        else:
+            assert field.description, f"{prefix}{name} has no description"
+            found.add(prefix + name)
+    return found
+
+
+def test_the_keys_are_frozen():
+    assert keys(ServiceConfig()) == KEYS
+
+
+def test_both_variants_are_served_by_default():
+    assert [model.id for model in load_config().models] == ["multi-head", "infini"]
+
+
+def test_command_line_over_environment_over_file(tmp_path: Path, monkeypatch):
+    file = write(tmp_path, "port: 1001\nhost: 127.0.0.2\nengine: {step_tokens: 512, threads: 1}")
+    monkeypatch.setenv("LONGSTREAM_ENGINE__STEP_TOKENS", "1024")
+    monkeypatch.setenv("LONGSTREAM_PORT", "1002")
+    config = load_config(file, port=1003, host=None)
+    assert (config.port, config.host) == (1003, "127.0.0.2")
+    assert (config.engine.step_tokens, config.engine.threads) == (1024, 1)
+
+
+def test_models_from_a_file(tmp_path: Path):
+    file = write(tmp_path, "models: [{id: a, attention: infini, memory_rule: delta}]")
+    assert load_config(file).models == (
+        ModelConfig(id="a", attention="infini", memory_rule="delta"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("prot: 1", "prot: Extra inputs"),
+        ("engine: {theads: 1}", "engine.theads: Extra inputs"),
+        ("port: 70000", "port: .*less than or equal to 65535"),
+        ("sessions: {store: memory}", "sessions.store: String should match"),
+        ("host: 0.0.0.0", "host '0.0.0.0' is reachable from other machines"),
+        ("models: []", "models must be a non-empty list"),
+        ("models: [{id: a, attention: infini}, {id: a, attention: infini}]", "distinct ids"),
+        ("[]", "top level must be a mapping"),
+        ("a: [", "cannot read"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path: Path, text: str, complaint: str):
+    with pytest.raises(ConfigError, match=complaint):
+        load_config(write(tmp_path, text))
+
+
+def test_an_unknown_variable_is_an_error_too(monkeypatch):
+    monkeypatch.setenv("LONGSTREAM_ENGIN__THREADS", "1")
+    with pytest.raises(ConfigError, match="engin: Extra inputs"):
+        load_config()
+
+
+def test_a_missing_file_is_named(tmp_path: Path):
+    with pytest.raises(ConfigError, match=r"cannot read .*none\.yaml"):
+        load_config(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
+def test_loopback_needs_no_keys(host: str):
+    assert ServiceConfig(host=host).host == host
