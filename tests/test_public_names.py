@@ -1,10 +1,7 @@
 """Names that others build on are frozen: changing one is a decision, not an accident."""
 
 import service.client
-from models.attention import ATTENTIONS
-from models.memory import MEMORY_RULES
 from service.cli import app
-from service.sessions.stores import STORES
 
 CLIENT = {
     "AppendResult",
@@ -43,9 +40,3 @@ def test_the_client():
 def test_the_commands():
     names = {command.name for command in app.registered_commands}
     assert names == {"serve", "embed", "models", "demo", "check-config"}
-
-
-def test_the_registries():
-    assert set(ATTENTIONS) == {"multi-head", "infini"}
-    assert set(MEMORY_RULES) == {"linear", "delta"}
-    assert set(STORES) == {"sqlite", "memory"}
