@@ -112,7 +112,8 @@ class AppendRun:
             stored = await store.chunks(
                 command.tenant, command.session_id, self._first_seq, len(command.chunks)
             )
-            self._kept = {chunk.seq: chunk for chunk in stored}
+            # A chunk that came in since the record was read is unknown until the record is read anew.
+            self._kept = {chunk.seq: chunk for chunk in stored if chunk.seq < record.next_seq}
         self._count_persist(began)
         return record
 

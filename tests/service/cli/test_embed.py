@@ -22,7 +22,14 @@ from tests.service.client.vectors import vector_of
 TEXT = "".join(f"Sentence number {n} of a short book. " for n in range(400))
 CHUNKS = list(split_text(TEXT, 100))
 VECTORS = np.array([vector_of(*CHUNKS[: n + 1]) for n in range(len(CHUNKS))])
-PROGRAM = "import typer; from service.cli.embed import embed; typer.run(embed)"
+# A test run that was started in the background hands down an ignored SIGINT; a terminal does not.
+PROGRAM = """
+import signal
+import typer
+from service.cli.embed import embed
+signal.signal(signal.SIGINT, signal.default_int_handler)
+typer.run(embed)
+"""
 ROOT = Path(__file__).parents[3]
 
 

@@ -1,6 +1,7 @@
 """How the service starts and ends: in order, by force, and when it cannot."""
 
 import concurrent.futures
+import json
 import signal
 import subprocess
 import tempfile
@@ -33,16 +34,19 @@ def running(tmp_path: Path, config: Path) -> Iterator[RunningService]:
     service.stop()
 
 
-def run_directories() -> set[Path]:
-    root = Path(tempfile.gettempdir()) / f"longstream-{getuid()}"
-    return {entry for entry in root.iterdir() if entry.is_dir()}
+def run_directory(service: RunningService) -> Path:
+    """Return the directory of this run; other services may run beside it."""
+    pids = {process.pid for process in service.processes()}
+    records = (Path(tempfile.gettempdir()) / f"longstream-{getuid()}").glob("*/processes.json")
+    [own] = [r for r in records if pids & {entry["pid"] for entry in json.loads(r.read_text())}]
+    return own.parent
 
 
 def test_sigterm_finishes_running_requests_and_leaves_nothing(tmp_path: Path, config: Path) -> None:
-    before = run_directories()
     running = RunningService.start(tmp_path, "--config", str(config))
     processes = running.processes()
     assert len(processes) > 8
+    directory = run_directory(running)
     texts = ["The quick brown fox jumps over the lazy dog. " * 40] * 64
     with concurrent.futures.ThreadPoolExecutor(1) as pool, running.client() as http:
         body = {"model": "infini", "input": texts}
@@ -53,7 +57,7 @@ def test_sigterm_finishes_running_requests_and_leaves_nothing(tmp_path: Path, co
         assert running.stop() == 0
         assert embedding.result(timeout=1).status_code == 200
     assert alive(processes) == []
-    assert run_directories() <= before
+    assert not directory.exists()
     assert "longstream: stopped" in running.said()
 
 

@@ -1,6 +1,7 @@
 """Two replicas that own one session: whatever they do, the log is one chain."""
 
 import asyncio
+from typing import Any
 
 import numpy as np
 import pytest
@@ -79,6 +80,24 @@ async def test_of_two_owners_with_one_request_both_get_the_same_answer(tmp_path)
         )
         np.testing.assert_array_equal(vectors(one), vectors(two))
         assert one.next_seq == two.next_seq == len(TEXTS)
+
+
+async def test_a_chunk_that_comes_in_between_record_and_answers_is_no_gap(monkeypatch):
+    """The record and the stored answers are two reads; another owner may commit between them."""
+    store = MemoryStore()
+    mine, theirs = await Bench(store).begin(), Bench(store)
+    await theirs.append(command(*TEXTS[:1], first=0))
+    read = store.chunks
+
+    async def chunks(*args: Any) -> list[ChunkRecord]:
+        monkeypatch.setattr(store, "chunks", read)
+        await theirs.append(command(TEXTS[1], first=1))
+        return await read(*args)
+
+    monkeypatch.setattr(store, "chunks", chunks)
+    result = await mine.append(command(*TEXTS[:3], first=0))
+    assert [answer.replayed for answer in result.answers] == [True, True, False]
+    assert result.next_seq == 3
 
 
 async def test_an_unnumbered_request_takes_no_strangers_chunk_for_its_own():
