@@ -3,12 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-Q ?= Why does Prince Andrew look at the sky?
+# What `make demo` asks and reads; through the environment, so that no quote in them confuses the shell.
+export Q ?= Why does Prince Andrew look at the sky?
+export BOOK ?=
 
 .PHONY: demo serve test test-fast check format clean
 
 demo: $(VENV)/.ready ## Start the service, stream a book through an Infini-attention session, ask it a question.
-	$(BIN)/longstream demo $(if $(KEEP),--keep) $(if $(BOOK),--book "$(BOOK)") --question "$(Q)"
+	$(BIN)/longstream demo $(if $(KEEP),--keep) $${BOOK:+--book "$$BOOK"} --question "$$Q"
 
 serve: $(VENV)/.ready ## Run the service in the foreground.
 	$(BIN)/longstream serve

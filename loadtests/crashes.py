@@ -6,15 +6,12 @@ The client never learns of it: it retries until the service is back. Afterwards 
 an uninterrupted session. Exits with 1 if any is missing, double, or off by more than 1e-5.
 """
 
+import contextlib
 import json
 import random
-import signal
-import subprocess
-import sys
 import tempfile
 import threading
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -24,64 +21,46 @@ import typer
 
 from loadtests.book import book_text
 from models.chunking import split_text
+from service.cli.child_service import HOST, ChildService
 from service.client import Chunk, LongstreamClient, RetryPolicy
 from service.deployments.address import claim_port
 
 TOLERANCE = 1e-5
-START_SECONDS = 120
 PATIENT = RetryPolicy(retry_for_s=180.0, longest_wait_s=0.5)
 
 
-@dataclass
 class Victim:
     """A service that is killed and started again on the same port and data."""
 
-    folder: Path
-    port: int
-    process: subprocess.Popen[bytes] | None = None
-    recovery_s: list[float] = field(default_factory=list)
+    def __init__(self, folder: Path) -> None:
+        claim, self._port = claim_port(HOST, 0)
+        claim.close()
+        self._folder = folder
+        self.ready_after_s: list[float] = []
+        self._service = self._start()
+        self.url = self._service.url
 
-    @property
-    def url(self) -> str:
-        """Where it answers."""
-        return f"http://127.0.0.1:{self.port}"
+    def _start(self) -> ChildService:
+        service = ChildService.start(
+            self._port, self._folder / "service.log", self._folder / "data"
+        )
+        self.ready_after_s.append(round(service.ready_s, 1))
+        return service
 
-    def start(self) -> None:
-        """Start it and wait until it is ready."""
-        command = ["serve", "--port", str(self.port), "--data-dir", str(self.folder / "data")]
-        begun = time.monotonic()
-        with (self.folder / "service.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "service.cli", *command],
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-        with LongstreamClient(self.url) as client:
-            while not client.ready():
-                if self.process.poll() is not None or time.monotonic() - begun > START_SECONDS:
-                    raise SystemExit(f"the service did not start, see {self.folder}/service.log")
-                time.sleep(0.1)
-        self.recovery_s.append(round(time.monotonic() - begun, 1))
-
-    def kill(self) -> int:
-        """Send SIGKILL to every process at once; return how many there were."""
-        if self.process is None:
-            return 0
-        family = psutil.Process(self.process.pid)
-        victims = [family, *family.children(recursive=True)]
-        for victim in victims:
-            try:
-                victim.send_signal(signal.SIGKILL)
-            except psutil.NoSuchProcess:
-                continue
-        self.process.wait()
-        return len(victims)
+    def kill_and_start(self) -> int:
+        """Send SIGKILL to every process at once, then start anew; return how many there were."""
+        first = psutil.Process(self._service.process.pid)
+        family = [first, *first.children(recursive=True)]
+        for process in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        self._service.process.wait()
+        self._service = self._start()
+        return len(family)
 
     def stop(self) -> None:
         """End it in good order."""
-        if self.process is not None:
-            self.process.terminate()
-            self.process.wait()
+        self._service.stop()
 
 
 class Reader(threading.Thread):
@@ -99,10 +78,11 @@ class Reader(threading.Thread):
     def run(self) -> None:
         """Read the whole book."""
         try:
-            while len(self.answers) < len(self._chunks):
-                at = len(self.answers)
-                group = self._chunks[at : at + self._random.randint(1, 8)]
-                self.answers += self._client.append(self.session, group, at).chunks
+            with self._client:
+                while len(self.answers) < len(self._chunks):
+                    at = len(self.answers)
+                    group = self._chunks[at : at + self._random.randint(1, 8)]
+                    self.answers += self._client.append(self.session, group, at).chunks
         except Exception as error:  # noqa: BLE001 - reported by the main thread
             self.failure = error
 
@@ -118,8 +98,7 @@ def read(victim: Victim, chunks: list[str], kills: int, seed: int) -> tuple[Read
         while len(reader.answers) < point and reader.is_alive():
             time.sleep(0.002)
         time.sleep(rng.random() * 0.3)
-        killed += victim.kill()
-        victim.start()
+        killed += victim.kill_and_start()
     reader.join()
     return reader, killed
 
@@ -131,10 +110,7 @@ def main(
 ) -> None:
     """Run the comparison and report."""
     text = list(split_text(book_text(None), 1000))[200 : 200 + chunks]
-    claim, port = claim_port("127.0.0.1", 0)
-    claim.close()
-    victim = Victim(Path(tempfile.mkdtemp(prefix="longstream-crashes-")), port)
-    victim.start()
+    victim = Victim(Path(tempfile.mkdtemp(prefix="longstream-crashes-")))
     try:
         calm, _ = read(victim, text, 0, seed + 1)
         hurt, killed = read(victim, text, kills, seed)
@@ -155,7 +131,7 @@ def main(
     report = {
         "kills": kills,
         "processes_killed": killed,
-        "ready_after_s": victim.recovery_s,
+        "ready_after_s": victim.ready_after_s,
         "chunks": len(text),
         "missing": missing,
         "double": double,

@@ -51,7 +51,10 @@ class Packing:
 
     @cached_property
     def content(self) -> Bool[Tensor, " n"]:
-        """True for tokens of the text, False for CLS and SEP, which a memory must not store."""
+        """False for the first and last token of each sequence, CLS and SEP, which a memory must not store.
+
+        By position: a literal "[SEP]" inside a text is text.
+        """
         content = torch.ones(sum(self.lengths), dtype=torch.bool)
         for rows in self.slices:
             content[rows.start] = False

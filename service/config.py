@@ -6,11 +6,13 @@ underscores: `LONGSTREAM_ENGINE__STEP_TOKENS=4096`. Unknown keys are errors wher
 
 import ipaddress
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
 
 from service.errors import ConfigError
 
@@ -86,7 +88,7 @@ class ServiceConfig(_Frozen):
     port: int = Field(default=8000, ge=0, le=65535)
     """Port to listen on; 0 picks a free one and prints it."""
     data_dir: Path = Field(default_factory=_default_data_dir)
-    """Directory of the session store."""
+    """Directory of the session store; `~` is the user's home."""
     gateways: int = Field(default=1, ge=1, le=64)
     """Gateway processes; they share the port."""
     models: tuple[ModelConfig, ...] = (
@@ -100,8 +102,15 @@ class ServiceConfig(_Frozen):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe lines to print; `debug` has one for every request."""
 
+    @field_validator("data_dir")
+    @classmethod
+    def _expand(cls, path: Path) -> Path:
+        return path.expanduser()
+
     @model_validator(mode="after")
     def _check(self) -> Self:
+        if not self.host:
+            raise ValueError("host must not be empty; 127.0.0.1 is the default")
         if not _is_loopback(self.host):
             raise ValueError(
                 f"host {self.host!r} is reachable from other machines and there are no API keys: "
@@ -121,7 +130,7 @@ def load_config(file: Path | None = None, **overrides: Any) -> ServiceConfig:
         overrides: Top-level keys from the command line; None values are left out.
 
     Raises:
-        ConfigError: names every key that is unknown or wrong, and where it came from.
+        ConfigError: names every key or variable that is unknown or wrong.
     """
     tree: dict[str, Any] = {}
     if file is not None:
@@ -131,11 +140,17 @@ def load_config(file: Path | None = None, **overrides: Any) -> ServiceConfig:
     try:
         return ServiceConfig.model_validate(tree)
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(map(str, item['loc'])) or 'config'}: {item['msg']}"
-            for item in error.errors()
-        )
+        problems = "; ".join(map(_problem, error.errors()))
         raise ConfigError(f"configuration: {problems}") from error
+
+
+def _problem(error: ErrorDetails) -> str:
+    """Say it as a person would: pydantic's wording of two common mistakes helps nobody."""
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        message = "there is no such configuration key"
+    where = ".".join(map(str, error["loc"]))
+    return f"{where}: {message}" if where else message
 
 
 def _read_yaml(file: Path) -> dict[str, Any]:
@@ -150,21 +165,34 @@ def _read_yaml(file: Path) -> dict[str, Any]:
     return tree
 
 
-def _from_environment(environment: "os._Environ[str]") -> dict[str, Any]:
+def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     """Turn `LONGSTREAM_A__B=value` into `{a: {b: value}}`; values are read as YAML scalars."""
     tree: dict[str, Any] = {}
     for name, text in sorted(environment.items()):
         if not name.startswith(ENV_PREFIX):
             continue
-        *parents, leaf = name.removeprefix(ENV_PREFIX).lower().split(ENV_NESTING)
-        node = tree
-        for parent in parents:
-            node = node.setdefault(parent, {})
+        path = name.removeprefix(ENV_PREFIX).lower().split(ENV_NESTING)
         try:
-            node[leaf] = yaml.safe_load(text)
+            value = yaml.safe_load(text)
         except yaml.YAMLError as error:
             raise ConfigError(f"{name}: not a YAML value: {error}") from error
+        _check_key(name, path)
+        for key in reversed(path):
+            value = {key: value}
+        _merge(tree, value)
     return tree
+
+
+def _check_key(variable: str, path: list[str]) -> None:
+    """Refuse a variable that names no key; the message that follows later could not say where it came from."""
+    fields = ServiceConfig.model_fields
+    for key in path:
+        if key not in fields:
+            raise ConfigError(f"{variable}: there is no configuration key {'.'.join(path)}")
+        kind = fields[key].annotation
+        fields = {}
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            fields = kind.model_fields
 
 
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> None:

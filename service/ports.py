@@ -83,16 +83,19 @@ class AppendCommand:
         session_id: The session.
         chunks: Texts, in reading order; at least one.
         first_seq: Sequence number of the first chunk; None lets the server assign.
-        if_match: Entity tag the session must still have, quotes removed; None for no condition.
+        if_match: Entity tags of which the session must still have one, quotes removed; `*` stands for any, None for no
+            condition.
         idempotency_key: Key that pins the sequence number of a request without `first_seq`.
+        want_document: Whether to return the running document vector too.
     """
 
     tenant: str
     session_id: str
     chunks: tuple[str, ...]
     first_seq: int | None = None
-    if_match: str | None = None
+    if_match: tuple[str, ...] | None = None
     idempotency_key: str | None = None
+    want_document: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,14 +125,14 @@ class AppendResult:
         answers: One per chunk of the command, in order.
         next_seq: Sequence number the session expects now.
         etag: Entity tag of the session now, without quotes.
-        document: Running document vector, float32, unit length; zeros before the first token.
+        document: Running document vector, float32, unit length, zeros before the first token; None unless wanted.
         times: Where the time went, summed over the chunks.
     """
 
     answers: tuple[ChunkAnswer, ...]
     next_seq: int
     etag: str
-    document: NDArray[np.float32]
+    document: NDArray[np.float32] | None
     times: StageTimes
 
 

@@ -30,12 +30,7 @@ def json_body(
 
     async def read(request: Request, services: Current) -> Body:
         cap = min(services.limits.body_bytes, most_bytes or services.limits.body_bytes)
-        try:
-            body = await _read_capped(request, cap, services.limits.body_seconds)
-        except (PayloadTooLarge, RequestTimeout) as refusal:
-            services.metrics.rejected(refusal.code)
-            raise
-        return parse_body(model, body)
+        return parse_body(model, await _read_capped(request, cap, services.limits.body_seconds))
 
     return read
 

@@ -23,6 +23,7 @@ class RequestContext:
         times: Seconds per stage so far; routes add what their encoder calls report.
         code: Public error code, once there is one.
         status: HTTP status sent; `CLIENT_LEFT` until one was.
+        event_status: Status of an error that came too late to be sent as one and became an event.
     """
 
     request_id: str
@@ -30,6 +31,7 @@ class RequestContext:
     times: StageTimes = field(default_factory=StageTimes)
     code: str | None = None
     status: int = CLIENT_LEFT
+    event_status: int | None = None
 
     @property
     def elapsed(self) -> float:

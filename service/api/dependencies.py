@@ -3,20 +3,18 @@
 All of them are coroutines: FastAPI would run plain functions in a thread each.
 """
 
-import re
 from dataclasses import dataclass
 from typing import Annotated, Final
 
 from fastapi import Depends, Header, Path, Request
 
 from service.api.context import RequestContext
+from service.api.entity_tags import parse_if_match
 from service.api.services import Services
-from service.errors import BadRequest, NotFound, PreconditionFailed, Unavailable
-from service.schemas.base import SESSION_ID_PATTERN
+from service.errors import BadRequest, NotFound, Unavailable
+from service.sessions.names import IDEMPOTENCY_KEY, SESSION_ID
 
 PUBLIC_TENANT: Final = "public"
-_ENTITY_TAG: Final = re.compile(r'"([\x21\x23-\x7e]*)"')
-_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
 
 async def current_services(request: Request) -> Services:
@@ -52,21 +50,20 @@ async def accepting(services: Current) -> None:
 
 
 def refuse_while_draining(services: Services) -> None:
-    """Refuse, and count it, if the process is to stop.
+    """Refuse if the process is to stop.
 
     Raises:
         Unavailable: `draining`.
     """
     if services.draining():
-        services.metrics.rejected("draining")
         raise Unavailable("draining", "This process is stopping; try again in a moment.")
 
 
 async def path_session_id(
-    session_id: Annotated[str, Path(json_schema_extra={"pattern": SESSION_ID_PATTERN})],
+    session_id: Annotated[str, Path(json_schema_extra={"pattern": SESSION_ID.pattern})],
 ) -> str:
     """Return the session id of the path; what no session can be called is not found."""
-    if not re.fullmatch(SESSION_ID_PATTERN, session_id) or session_id.endswith("\n"):
+    if not SESSION_ID.fullmatch(session_id):
         raise NotFound("session_not_found", "There is no session of that id.")
     return session_id
 
@@ -75,25 +72,19 @@ SessionId = Annotated[str, Depends(path_session_id)]
 
 
 async def if_match(
-    header: Annotated[str | None, Header(alias="If-Match")] = None,
-) -> str | None:
-    """Return the entity tag a session must still have, without quotes; None for any.
+    request: Request, _documented: Annotated[str | None, Header(alias="If-Match")] = None
+) -> tuple[str, ...] | None:
+    """Return the entity tags of which a session must still have one; None for no condition.
 
     Raises:
-        BadRequest: not one entity tag.
-        PreconditionFailed: a weak tag, which by RFC 9110 never matches here.
+        BadRequest: neither `*` nor a list of entity tags.
     """
-    if header is None or header.strip() == "*":
-        return None
-    if header.startswith("W/"):
-        raise PreconditionFailed("precondition_failed", "If-Match compares strong tags only.")
-    match = _ENTITY_TAG.fullmatch(header.strip())
-    if match is None:
-        raise BadRequest("invalid_request", 'If-Match must be one entity tag, "…".', "If-Match")
-    return match[1]
+    # A list may come in several header fields, of which FastAPI's parameter is but one.
+    fields = request.headers.getlist("if-match")
+    return parse_if_match(", ".join(fields)) if fields else None
 
 
-IfMatch = Annotated[str | None, Depends(if_match)]
+IfMatch = Annotated[tuple[str, ...] | None, Depends(if_match)]
 
 
 async def idempotency_key(
@@ -104,7 +95,7 @@ async def idempotency_key(
     Raises:
         BadRequest: empty, longer than 255, or not printable ASCII.
     """
-    if header is not None and not _KEY.fullmatch(header):
+    if header is not None and not IDEMPOTENCY_KEY.fullmatch(header):
         raise BadRequest(
             "invalid_request",
             "Idempotency-Key must be 1 to 255 printable ASCII characters.",
@@ -117,15 +108,15 @@ async def idempotency_key(
 class Conditions:
     """Headers that make an append conditional."""
 
-    if_match: str | None
+    if_match: tuple[str, ...] | None
     idempotency_key: str | None
 
 
 async def conditions(
-    tag: IfMatch, key: Annotated[str | None, Depends(idempotency_key)]
+    tags: IfMatch, key: Annotated[str | None, Depends(idempotency_key)]
 ) -> Conditions:
     """Return the conditional headers together."""
-    return Conditions(tag, key)
+    return Conditions(tags, key)
 
 
 AppendConditions = Annotated[Conditions, Depends(conditions)]

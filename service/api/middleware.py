@@ -14,10 +14,14 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.context import CLIENT_LEFT, RequestContext
-from service.api.problems import internal_problem
+from service.api.problems import problem_response
 from service.metrics import GatewayMetrics
+from service.metrics.catalogue import REJECT_REASONS
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9-]{8,64}")
+_PROBES: Final = frozenset({"/health/ready"})
+"""Routes whose 503 is their answer, and no refusal of work."""
+
 _log = structlog.get_logger("longstream.access")
 
 
@@ -51,8 +55,10 @@ class ObservedApp:
             await self._app(scope, receive, send)
         except ClientDisconnect:
             RequestContext.of(scope).code = "client_disconnected"
-        except Exception:  # the last line of defence: whatever a bug raises becomes an opaque 500
-            response = internal_problem(scope)
+        except (
+            Exception
+        ) as error:  # the last line of defence: whatever a bug raises becomes an opaque 500
+            response = problem_response(error, scope)
             if RequestContext.of(scope).status != CLIENT_LEFT:
                 # Part of the answer is out; failing the connection is the only honest end.
                 raise
@@ -62,8 +68,13 @@ class ObservedApp:
         route = getattr(scope.get("route"), "path", None)
         seconds = context.elapsed
         self._metrics.request(route, scope["method"], context.status, seconds)
+        if context.code in REJECT_REASONS and route not in _PROBES:
+            self._metrics.rejected(context.code)
+        if context.event_status is not None:
+            self._metrics.stream_error(context.event_status)
         # Every line of a replica passes through Ray's log monitor: what went well is for debugging.
-        log = _log.debug if context.status < HTTPStatus.BAD_REQUEST else _log.info
+        well = context.code is None and context.status < HTTPStatus.BAD_REQUEST
+        log = _log.debug if well else _log.info
         log(
             "http_request",
             route=route,

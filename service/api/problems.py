@@ -1,4 +1,4 @@
-"""Errors as HTTP: one table of codes, one body, one handler for each way an error arrives.
+"""Errors as HTTP: one table of codes, one body, one way from any exception to what a caller sees.
 
 The body is an RFC 9457 problem document with the nested `error` member that OpenAI's SDK reads.
 """
@@ -18,12 +18,34 @@ from starlette.types import Scope
 
 from service.api.context import RequestContext
 from service.api.validation import validation_problem
-from service.errors import BadRequest, InternalError, NotFound, ServiceError
+from service.errors import (
+    BadRequest,
+    Conflict,
+    Gone,
+    InternalError,
+    NotFound,
+    OutOfStorage,
+    PayloadTooLarge,
+    PreconditionFailed,
+    ServiceError,
+    Unavailable,
+    Unprocessable,
+    UnsupportedMedia,
+)
 
 PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
 TYPE_PREFIX: Final = "urn:longstream:problem:"
+_PROGRESS: Final = "next_seq"
+"""The one member that an opaque 500 keeps: how far the request came."""
 
 _log = structlog.get_logger("longstream.api")
+
+
+class Forbidden(ServiceError):
+    """The request comes from where none may come from."""
+
+    status = 403
+    title = "Forbidden"
 
 
 class MethodNotAllowed(ServiceError):
@@ -45,14 +67,17 @@ class Problem:
     """How one public code is rendered.
 
     Attributes:
-        status: HTTP status.
-        kind: `error.type` of OpenAI's shape.
+        error: The errors that carry the code; they know status and title.
         headers: Sent beside the standard ones.
     """
 
-    status: int
-    kind: str = "invalid_request_error"
+    error: type[ServiceError]
     headers: Mapping[str, str] | None = None
+
+    @property
+    def status(self) -> int:
+        """HTTP status."""
+        return self.error.status
 
 
 # OpenAI's SDK repeats a 409 unless told otherwise, and a contradiction stays one.
@@ -62,38 +87,53 @@ _PASSING: Final = {"x-should-retry": "true"}
 _CLOSE: Final = {"connection": "close"}
 
 PROBLEMS: Final[Mapping[str, Problem]] = {
-    "invalid_request": Problem(400),
-    "not_found": Problem(404),
-    "session_not_found": Problem(404),
-    "model_not_found": Problem(404),
-    "method_not_allowed": Problem(405),
-    "request_timeout": Problem(408, headers=_CLOSE),
-    "sequence_conflict": Problem(409, headers=_FINAL),
-    "session_exists": Problem(409, headers=_FINAL),
-    "request_in_progress": Problem(409, headers=_PASSING),
-    "model_changed": Problem(409, headers=_FINAL),
-    "session_deleted": Problem(410),
-    "session_lost": Problem(410),
-    "precondition_failed": Problem(412),
-    "payload_too_large": Problem(413, headers=_CLOSE),
-    "unsupported_media_type": Problem(415),
-    "validation_error": Problem(422),
-    "idempotency_key_reused": Problem(422),
-    "input_too_long": Problem(422),
-    "token_ids_not_supported": Problem(422),
-    "model_has_no_memory": Problem(422),
-    "internal_error": Problem(500, "server_error"),
-    "overloaded": Problem(503, "server_error"),
-    "draining": Problem(503, "server_error"),
-    "store_unavailable": Problem(503, "server_error"),
-    "model_unavailable": Problem(503, "server_error"),
-    "out_of_storage": Problem(507, "server_error"),
+    "invalid_request": Problem(BadRequest),
+    "forbidden_origin": Problem(Forbidden),
+    "not_found": Problem(NotFound),
+    "session_not_found": Problem(NotFound),
+    "model_not_found": Problem(NotFound),
+    "method_not_allowed": Problem(MethodNotAllowed),
+    "request_timeout": Problem(RequestTimeout, _CLOSE),
+    "sequence_conflict": Problem(Conflict, _FINAL),
+    "session_exists": Problem(Conflict, _FINAL),
+    "request_in_progress": Problem(Conflict, _PASSING),
+    "model_changed": Problem(Conflict, _FINAL),
+    "session_deleted": Problem(Gone),
+    "session_lost": Problem(Gone),
+    "precondition_failed": Problem(PreconditionFailed),
+    "payload_too_large": Problem(PayloadTooLarge, _CLOSE),
+    "unsupported_media_type": Problem(UnsupportedMedia),
+    "validation_error": Problem(Unprocessable),
+    "idempotency_key_reused": Problem(Unprocessable),
+    "input_too_long": Problem(Unprocessable),
+    "token_ids_not_supported": Problem(Unprocessable),
+    "model_has_no_memory": Problem(Unprocessable),
+    "internal_error": Problem(InternalError),
+    "overloaded": Problem(Unavailable),
+    "draining": Problem(Unavailable),
+    "store_unavailable": Problem(Unavailable),
+    "model_unavailable": Problem(Unavailable),
+    "out_of_storage": Problem(OutOfStorage),
 }
 """Every code a client can meet."""
 
 
+def public_error(error: Exception, scope: Scope) -> ServiceError:
+    """Return what a caller may see of an error, and note its code for log and metrics.
+
+    A 500 is logged with its trace and becomes opaque: its message may name what a caller must not see.
+    """
+    context = RequestContext.of(scope)
+    if not isinstance(error, ServiceError) or error.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        _log.error("unhandled_error", exc_info=error, request_id=context.request_id)
+        error = _opaque(error, context.request_id)
+    context.code = error.code
+    return error
+
+
 def problem_body(error: ServiceError, scope: Scope) -> dict[str, Any]:
-    """Return the problem document of an error as JSON-ready members."""
+    """Return the problem document of a public error as JSON-ready members."""
+    server = error.status >= HTTPStatus.INTERNAL_SERVER_ERROR
     return {
         **error.extras,
         "type": TYPE_PREFIX + error.code,
@@ -104,31 +144,22 @@ def problem_body(error: ServiceError, scope: Scope) -> dict[str, Any]:
         "request_id": RequestContext.of(scope).request_id,
         "error": {
             "message": error.detail,
-            "type": _row(error).kind,
+            "type": "server_error" if server else "invalid_request_error",
             "param": error.param,
             "code": error.code,
         },
     }
 
 
-def problem_response(error: ServiceError, scope: Scope) -> Response:
-    """Render an error; a request answered by HEAD gets its headers only."""
-    headers = dict(_row(error).headers or {})
-    if error.retry_after_s is not None:
-        headers["retry-after"] = str(error.retry_after_s)
-    RequestContext.of(scope).code = error.code
-    body = b"" if scope["method"] == "HEAD" else orjson.dumps(problem_body(error, scope))
-    return Response(body, error.status, headers, PROBLEM_MEDIA_TYPE)
-
-
-def internal_problem(scope: Scope) -> Response:
-    """Log the exception being handled and render an opaque 500."""
-    request_id = RequestContext.of(scope).request_id
-    _log.exception("unhandled_error", request_id=request_id)
-    error = InternalError(
-        "internal_error", f"An internal error; the operator finds it under {request_id}."
-    )
-    return problem_response(error, scope)
+def problem_response(error: Exception, scope: Scope) -> Response:
+    """Render any error; a request answered by HEAD gets its headers only."""
+    public = public_error(error, scope)
+    row = PROBLEMS.get(public.code)
+    headers = dict((row and row.headers) or {})
+    if public.retry_after_s is not None:
+        headers["retry-after"] = str(public.retry_after_s)
+    body = b"" if scope["method"] == "HEAD" else orjson.dumps(problem_body(public, scope))
+    return Response(body, public.status, headers, PROBLEM_MEDIA_TYPE)
 
 
 def install_problem_handlers(app: FastAPI) -> None:
@@ -139,11 +170,6 @@ def install_problem_handlers(app: FastAPI) -> None:
 
 
 async def _on_service_error(request: Request, error: Exception) -> Response:
-    if not isinstance(error, ServiceError):
-        raise error
-    if error.status == HTTPStatus.INTERNAL_SERVER_ERROR:
-        # Raised by the encoder as InternalError: its message may name what a caller must not see.
-        return internal_problem(request.scope)
     return problem_response(error, request.scope)
 
 
@@ -169,5 +195,10 @@ async def _on_framework_error(request: Request, error: Exception) -> Response:
     return problem_response(BadRequest("invalid_request", str(error.detail)), request.scope)
 
 
-def _row(error: ServiceError) -> Problem:
-    return PROBLEMS.get(error.code) or Problem(error.status)
+def _opaque(error: Exception, request_id: str) -> InternalError:
+    extras = error.extras if isinstance(error, ServiceError) else {}
+    return InternalError(
+        "internal_error",
+        f"An internal error; the operator finds it under {request_id}.",
+        extras={_PROGRESS: extras[_PROGRESS]} if _PROGRESS in extras else None,
+    )

@@ -42,8 +42,10 @@ class CatalogPort(Protocol):
         """Return record and running document vector, (dimensions,), as of one moment."""
         ...
 
-    async def delete(self, tenant: str, session_id: str, if_match: str | None = None) -> None:
-        """Delete a session; raises `PreconditionFailed` if it is not at entity tag `if_match`."""
+    async def delete(
+        self, tenant: str, session_id: str, if_match: tuple[str, ...] | None = None
+    ) -> None:
+        """Delete a session; raises `PreconditionFailed` if its entity tag is not in `if_match`."""
         ...
 
 

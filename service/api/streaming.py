@@ -1,11 +1,11 @@
 """One stream: text in, events out, both at the pace of the encoder."""
 
+import uuid
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Final
 
-import structlog
 from starlette.requests import ClientDisconnect
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
@@ -13,18 +13,18 @@ from starlette.types import Receive, Scope, Send
 from service.api.answers import chunk_json
 from service.api.context import RequestContext
 from service.api.dependencies import refuse_while_draining
-from service.api.problems import problem_body
+from service.api.problems import problem_body, public_error
 from service.api.services import Services
-from service.api.text_stream import chunk_groups
+from service.api.text_stream import split_stream
 from service.api.vectors import to_json
-from service.errors import InternalError, ServiceError
+from service.errors import Conflict, PreconditionFailed
 from service.ports import AppendCommand, AppendResult
 from service.schemas.base import EncodingFormat
 from service.schemas.sessions import ReturnMember
+from service.sessions.protocol import require_etag
 from service.sessions.records import SessionRecord
 
 _MEMBERS: Final[tuple[ReturnMember, ...]] = ("embedding", "tokens")
-_log = structlog.get_logger("longstream.api")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +35,22 @@ class StreamOptions:
         chunk_chars: Longest chunk, in code points.
         encoding: How vectors are written.
         first_seq: Number of the first chunk; None goes on where the session is.
-        if_match: Entity tag the session must have when the stream begins.
+        if_match: Entity tags of which the session must have one when the stream begins.
     """
 
     chunk_chars: int
     encoding: EncodingFormat
     first_seq: int | None
-    if_match: str | None
+    if_match: tuple[str, ...] | None
 
 
 class SessionStream:
-    """Reads a body into a session.
+    """Reads a body into a session, one chunk per append, so that each is answered once committed.
 
-    Every append names its sequence numbers, so a stream that is sent again replays what was committed.
+    With `first_seq` every chunk has a number: a stream that is sent again replays what was committed.
+    Without it the session's next number is taken, and a stranger's equal chunk must not pass for a
+    replay. So each append has a key of its own, which makes a retry after a dead replica safe, and
+    from the second on the condition that nobody has appended since the one before.
 
     Args:
         services: The ports.
@@ -64,7 +67,8 @@ class SessionStream:
         self._record = record
         self._options = options
         self._scope = scope
-        self._seq = record.next_seq if options.first_seq is None else options.first_seq
+        self._key = f"stream-{uuid.uuid4().hex}"
+        self._last: AppendResult | None = None
         self._next_seq = record.next_seq
         self._chunks = 0
         self._chars = 0
@@ -74,7 +78,7 @@ class SessionStream:
         """Read until there is something to answer; from then on errors are events.
 
         Returns:
-            The lines, each batch as it is committed.
+            The lines, each as its chunk is committed.
 
         Raises:
             ServiceError: before anything was committed.
@@ -84,10 +88,11 @@ class SessionStream:
         return self._guarded(first, lines)
 
     async def _lines(self, body: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-        async for group in chunk_groups(body, self._options.chunk_chars):
+        async for text in split_stream(body, self._options.chunk_chars):
             refuse_while_draining(self._services)
-            result = await self._append(group)
-            yield b"".join(self._chunk_lines(group, result))
+            yield self._chunk_line(text, await self._append(text))
+        if self._last is None:
+            await self._require_conditions()
         yield _line(
             {
                 "event": "done",
@@ -97,26 +102,60 @@ class SessionStream:
             }
         )
 
-    async def _append(self, group: tuple[str, ...]) -> AppendResult:
-        condition = self._options.if_match if self._chunks == 0 else None
+    async def _append(self, text: str) -> AppendResult:
+        first_seq = self._options.first_seq
+        numbered = first_seq is not None
         command = AppendCommand(
-            self._record.tenant, self._record.id, group, self._seq, if_match=condition
+            self._record.tenant,
+            self._record.id,
+            (text,),
+            first_seq=None if first_seq is None else first_seq + self._chunks,
+            if_match=self._condition(),
+            idempotency_key=None if numbered else f"{self._key}-{self._chunks}",
         )
-        result = await self._encoder.append(command)
+        try:
+            result = await self._encoder.append(command)
+        except PreconditionFailed as error:
+            if self._last is None:
+                raise
+            raise _overtaken(self._last, error.extras.get("next_seq")) from error
         RequestContext.of(self._scope).times += result.times
-        self._seq += len(group)
+        self._last = result
         self._next_seq = result.next_seq
         return result
 
-    def _chunk_lines(self, group: tuple[str, ...], result: AppendResult) -> list[bytes]:
-        lines = []
-        for text, answer in zip(group, result.answers, strict=True):
-            start, self._chars = self._chars, self._chars + len(text)
-            self._chunks += 1
-            self._tokens += answer.tokens
-            event = chunk_json(answer, self._options.encoding, _MEMBERS)
-            lines.append(_line({"event": "chunk", **event, "text_range": [start, self._chars]}))
-        return lines
+    def _condition(self) -> tuple[str, ...] | None:
+        """Return the entity tags of which the session must have one at the next append."""
+        if self._last is None:
+            return self._options.if_match
+        if self._options.first_seq is not None:
+            return None
+        if self._last.next_seq != _following(self._last):
+            # A retry found its chunk committed and another writer's after it.
+            raise _overtaken(self._last, self._last.next_seq)
+        return (self._last.etag,)
+
+    async def _require_conditions(self) -> None:
+        """Check for a stream without text what its first append would have checked."""
+        record = await self._services.catalog.get(self._record.tenant, self._record.id)
+        require_etag(record, self._options.if_match)
+        first_seq = self._options.first_seq
+        if first_seq is not None and first_seq > record.next_seq:
+            raise Conflict(
+                "sequence_conflict",
+                f"The session expects chunk {record.next_seq}, not {first_seq}.",
+                "first_seq",
+                {"expected_seq": record.next_seq, "provided_seq": first_seq},
+            )
+        self._next_seq = record.next_seq
+
+    def _chunk_line(self, text: str, result: AppendResult) -> bytes:
+        (answer,) = result.answers
+        start, self._chars = self._chars, self._chars + len(text)
+        self._chunks += 1
+        self._tokens += answer.tokens
+        event = chunk_json(answer, self._options.encoding, _MEMBERS)
+        return _line({"event": "chunk", **event, "text_range": [start, self._chars]})
 
     async def _guarded(
         self, first: bytes, lines: AsyncGenerator[bytes, None]
@@ -128,18 +167,14 @@ class SessionStream:
                     yield line
             except ClientDisconnect:
                 raise
-            except ServiceError as error:
+            except Exception as error:  # noqa: BLE001 - the status is sent: only an event can still say it
                 yield self._error_line(error)
-            except Exception:  # noqa: BLE001 - the status is sent: only an event can still say it
-                _log.exception("unhandled_error")
-                yield self._error_line(
-                    InternalError("internal_error", "An internal error; see the request id.")
-                )
 
-    def _error_line(self, error: ServiceError) -> bytes:
-        RequestContext.of(self._scope).code = error.code
-        # An error inside a group carries how far that group came.
-        members = {"next_seq": self._next_seq, **problem_body(error, self._scope)}
+    def _error_line(self, error: Exception) -> bytes:
+        public = public_error(error, self._scope)
+        RequestContext.of(self._scope).event_status = public.status
+        # An error of an append says itself how far the session came.
+        members = {"next_seq": self._next_seq, **problem_body(public, self._scope)}
         return _line({"event": "error", **members})
 
 
@@ -156,6 +191,24 @@ class NdjsonResponse(StreamingResponse):
         """Send the lines; unlike in the base class, nobody here takes messages off `receive`."""
         async with aclosing(self._lines):
             await self.stream_response(send)
+
+
+def _following(result: AppendResult) -> int:
+    """Return the number after the last chunk that an append read."""
+    return result.answers[-1].seq + 1
+
+
+def _overtaken(last: AppendResult, next_seq: int | None) -> Conflict:
+    expected = last.next_seq if next_seq is None else next_seq
+    return Conflict(
+        "sequence_conflict",
+        "Another writer appended to this session during the stream.",
+        extras={
+            "expected_seq": expected,
+            "provided_seq": _following(last),
+            "next_seq": expected,
+        },
+    )
 
 
 def _line(event: dict[str, Any]) -> bytes:

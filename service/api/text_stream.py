@@ -1,4 +1,4 @@
-"""Bytes that arrive into groups of chunks, holding no more than a few chunks at a time."""
+"""Bytes that arrive into chunks, holding no more than a few of them at a time."""
 
 import codecs
 from collections.abc import AsyncIterator
@@ -7,43 +7,37 @@ from typing import Final
 from models.chunking import TextSplitter
 from service.errors import BadRequest
 
-GROUP: Final = 4
-"""Most chunks in one append: enough to share its cost, few enough to answer soon."""
 _SLICE_BYTES: Final = 1024
 
 
-async def chunk_groups(
-    pieces: AsyncIterator[bytes], chunk_chars: int
-) -> AsyncIterator[tuple[str, ...]]:
+async def split_stream(pieces: AsyncIterator[bytes], chunk_chars: int) -> AsyncIterator[str]:
     """Decode and split a body while it arrives.
 
-    A group is handed on when it is full or when everything that has arrived is split; the next piece is
-    asked for only after that, which is the backpressure a client feels.
+    The next piece is asked for only when every chunk that the last one settled was taken, which is the
+    backpressure a client feels.
 
     Args:
         pieces: The body, cut anywhere.
         chunk_chars: Longest chunk, in code points.
+
+    Yields:
+        The chunks; joined they are the text.
 
     Raises:
         BadRequest: not UTF-8.
     """
     decoder = codecs.getincrementaldecoder("utf-8")("strict")
     splitter = TextSplitter(chunk_chars)
-    ready: list[str] = []
     # A server may hand over megabytes at once: they are decoded a few chunks at a time.
     step = max(chunk_chars, _SLICE_BYTES)
     async for piece in pieces:
         for start in range(0, len(piece), step):
-            ready += splitter.feed(_decode(decoder, piece[start : start + step]))
-            while len(ready) >= GROUP:
-                yield tuple(ready[:GROUP])
-                del ready[:GROUP]
-        if ready:
-            yield tuple(ready)
-            ready = []
-    ready = splitter.feed(_decode(decoder, b"", final=True)) + splitter.finish()
-    if ready:
-        yield tuple(ready)
+            for chunk in splitter.feed(_decode(decoder, piece[start : start + step])):
+                yield chunk
+    for chunk in splitter.feed(_decode(decoder, b"", final=True)):
+        yield chunk
+    for chunk in splitter.finish():
+        yield chunk
 
 
 def _decode(decoder: codecs.IncrementalDecoder, data: bytes, *, final: bool = False) -> str:

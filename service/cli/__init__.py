@@ -4,7 +4,7 @@ Each command imports what it needs when it runs: `longstream --help` must not wa
 """
 
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -30,12 +30,22 @@ app.command("check-config")(check_config)
 
 
 def main() -> None:
-    """Run the command line; a wrong configuration is one line on stderr and exit code 1."""
+    """Run the command line; what a user can mend is one line on stderr and exit code 1."""
     try:
         app()
     except ConfigError as error:
-        sys.stderr.write(f"longstream: {error}\n")
-        sys.exit(1)
+        _fail(error)
+    except Exception as error:
+        from service.client import LongstreamError  # noqa: PLC0415 - needed only if a command failed
+
+        if not isinstance(error, LongstreamError):
+            raise
+        _fail(error)
+
+
+def _fail(error: Exception) -> NoReturn:
+    sys.stderr.write(f"longstream: {error}\n")
+    sys.exit(1)
 
 
 def _show_version(wanted: bool) -> None:

@@ -1,7 +1,10 @@
 """`longstream demo`: start the service, stream a book through an Infini-attention session, ask it something."""
 
+import signal
+import sys
 from importlib.resources import files
 from pathlib import Path
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -22,31 +25,55 @@ def demo(
 ) -> None:
     """Start the service, stream a book through a session, and show what came back."""
     # Commands import when they run.
+    import tempfile  # noqa: PLC0415
+
     from rich.console import Console  # noqa: PLC0415
 
-    from service.cli.demo_reading import read_book  # noqa: PLC0415
-    from service.cli.demo_report import passages, summary  # noqa: PLC0415
-    from service.cli.demo_service import RunningService  # noqa: PLC0415
-    from service.client import LongstreamClient  # noqa: PLC0415
+    from service.cli.child_service import ChildService  # noqa: PLC0415
+    from service.cli.demo_report import show  # noqa: PLC0415
+    from service.config import load_config  # noqa: PLC0415
+    from service.deployments.address import claim_port  # noqa: PLC0415
+    from service.errors import ConfigError  # noqa: PLC0415
 
     console = Console()
-    text = (
-        book.read_text("utf-8") if book else files("service.demo").joinpath(BOOK).read_text("utf-8")
-    )
-    name = book.name if book else BOOK
-    service = RunningService.start(console.print)
+    name, text = _read(book)
     try:
-        with LongstreamClient(service.url) as client:
-            reading = read_book(client, text, console)
-            console.print(summary(name, reading))
-            console.print(passages(client, question, text, reading))
+        claim, port = claim_port("127.0.0.1", load_config().port)
+    except ConfigError:  # taken: the demo needs a service of its own
+        claim, port = claim_port("127.0.0.1", 0)
+    claim.close()
+    log = Path(tempfile.mkdtemp(prefix="longstream-demo-")) / "service.log"
+    console.print(f"starting the service, its log is {log}")
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _leave)
+    service = ChildService.start(port, log)
+    kept = False
+    try:
+        console.print(f"ready after {service.ready_s:.0f} s at {service.url}")
+        show(service.url, name, text, question, console)
         console.print(f"dashboard  {service.url}/")
         console.print(f"metrics    {service.url}/metrics")
-    except BaseException:
-        service.stop()
-        raise
-    if keep:
-        console.print(f"The service keeps running; stop it with: kill {service.pid}")
-        return
-    console.print("Stopping the service; `make demo KEEP=1` leaves it running.")
-    service.stop()
+        kept = keep
+    finally:
+        if not kept:
+            console.print("stopping the service; --keep (make demo KEEP=1) leaves it running")
+            service.stop()
+    if kept:
+        console.print(f"the service keeps running; stop it with: kill {service.process.pid}")
+
+
+def _read(book: Path | None) -> tuple[str, str]:
+    """Return a book's name and text."""
+    try:
+        source = book or files("service.demo").joinpath(BOOK)
+        text = source.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise typer.BadParameter(f"{book} is not UTF-8 at byte {error.start}") from error
+    if not text.strip():
+        raise typer.BadParameter(f"{book} is empty")
+    return (book.name if book else BOOK), text
+
+
+def _leave(number: int, _frame: FrameType | None) -> None:
+    """End in order on SIGTERM and SIGHUP, so that the service is stopped too."""
+    sys.exit(128 + number)

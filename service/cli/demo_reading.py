@@ -63,7 +63,7 @@ def read_book(client: LongstreamClient, text: str, console: Console) -> BookRead
             if not first_state:
                 first_state = client.session(session.id).state_bytes
             if not early_bytes and event.text_end >= EARLY * len(text):
-                early_bytes = replica_bytes(client.metrics())
+                early_bytes = replica_bytes(client.metrics(), MODEL)
     return BookReading(
         session_id=session.id,
         vectors=np.stack([event.chunk.embedding for event in chunks]),
@@ -71,17 +71,17 @@ def read_book(client: LongstreamClient, text: str, console: Console) -> BookRead
         tokens=tokens,
         seconds=time.monotonic() - begun,
         state_bytes=(first_state, client.session(session.id).state_bytes),
-        replica_bytes=(early_bytes, replica_bytes(client.metrics())),
+        replica_bytes=(early_bytes, replica_bytes(client.metrics(), MODEL)),
     )
 
 
-def replica_bytes(exposition: str) -> int:
-    """Return the resident bytes of the encoder replica in a Prometheus exposition; the largest if there are several."""
+def replica_bytes(exposition: str, model: str) -> int:
+    """Return the resident bytes of a model's replica in a Prometheus exposition; the largest if there are several."""
     values = [
         sample.value
         for family in text_string_to_metric_families(exposition)
         for sample in family.samples
         if sample.name == "longstream_process_resident_memory_bytes"
-        and sample.labels["replica"].startswith(f"encoder-{MODEL}")
+        and sample.labels["replica"].startswith(f"encoder-{model}-")
     ]
     return int(max(values, default=0))

@@ -1,13 +1,22 @@
 """What the demo prints about a book it has read."""
 
+from rich.console import Console
 from rich.table import Table
 
-from service.cli.demo_reading import MODEL, BookReading
+from service.cli.demo_reading import MODEL, BookReading, read_book
 from service.client import LongstreamClient
 
 NEAREST = 3
 SHOWN_CHARS = 400
 MEBIBYTE = 1024**2
+
+
+def show(url: str, name: str, text: str, question: str, console: Console) -> None:
+    """Read a text through a session of the service at `url` and print what came back."""
+    with LongstreamClient(url) as client:
+        reading = read_book(client, text, console)
+        console.print(summary(name, reading))
+        console.print(passages(client, question, text, reading))
 
 
 def summary(name: str, reading: BookReading) -> Table:

@@ -3,7 +3,7 @@
 import sys
 from io import BufferedIOBase
 from pathlib import Path
-from typing import Annotated, Final, cast
+from typing import Annotated, Final, TextIO, cast
 
 import typer
 
@@ -21,7 +21,9 @@ def embed(  # noqa: PLR0913 - typer reads the options from the parameters
     model: Annotated[str, typer.Option(help="Model with a memory.")] = "infini",
     session: Annotated[
         str | None,
-        typer.Option(metavar="ID", help="Session to read into. [default: derived from the job]"),
+        typer.Option(
+            metavar="ID", help="Session to read into.", show_default="derived from the job"
+        ),
     ] = None,
     output: Annotated[
         Path | None,
@@ -29,7 +31,8 @@ def embed(  # noqa: PLR0913 - typer reads the options from the parameters
             "--output",
             "-o",
             metavar="PATH",
-            help="Where to write: .jsonl, .npy or .parquet. [default: FILE.jsonl, here]",
+            help="Where to write: .jsonl, .npy or .parquet.",
+            show_default="FILE.jsonl, here",
         ),
     ] = None,
     chunk_chars: Annotated[
@@ -38,8 +41,14 @@ def embed(  # noqa: PLR0913 - typer reads the options from the parameters
     batch: Annotated[int, typer.Option(min=1, max=256, help="Chunks in one request.")] = 8,
     url: ServiceUrl = DEFAULT_URL,
     retry_for: Annotated[
-        float, typer.Option(min=0, metavar="SECONDS", help="How long to wait for a lost service.")
-    ] = 300.0,
+        float | None,
+        typer.Option(
+            min=0,
+            metavar="SECONDS",
+            help="How long to wait for a lost service.",
+            show_default="15 until it has answered, then 300",
+        ),
+    ] = None,
     keep_session: Annotated[
         bool,
         typer.Option("--keep-session/--delete", help="What becomes of the session at the end."),
@@ -64,20 +73,39 @@ def embed(  # noqa: PLR0913 - typer reads the options from the parameters
 
 
 def _source(file: str) -> Path | BufferedIOBase:
-    # A binary standard stream is buffered, which its declared type leaves out.
-    return cast("BufferedIOBase", sys.stdin.buffer) if file == _STANDARD_INPUT else Path(file)
+    if file != _STANDARD_INPUT:
+        return Path(file)
+    # A process that was started without standard input has None here, which its type leaves out.
+    stream = cast("TextIO | None", sys.stdin)
+    if stream is None:
+        raise typer.BadParameter("standard input is closed", param_hint="FILE")
+    # A binary standard stream is buffered, which its declared type leaves out too.
+    return cast("BufferedIOBase", stream.buffer)
 
 
 def _checked_output(file: str, output: Path | None) -> Path:
     """Return where to write; a path that cannot be meant is a usage error."""
     if output is None:
         name = "stdin" if file == _STANDARD_INPUT else Path(file).name
-        return Path(f"{name}.jsonl")
+        output = Path(f"{name}.jsonl")
     if output.suffix not in _SUFFIXES:
-        raise typer.BadParameter(
-            f"{output}: the format is chosen by the suffix, one of {', '.join(_SUFFIXES)}",
-            param_hint="--output",
+        raise _wrong_output(
+            f"{output}: the format is chosen by the suffix, one of {', '.join(_SUFFIXES)}"
         )
-    if file != _STANDARD_INPUT and output.resolve() == Path(file).resolve():
-        raise typer.BadParameter(f"{output} is the text itself", param_hint="--output")
+    if output.is_dir():
+        raise _wrong_output(f"{output} is a directory")
+    if not output.parent.is_dir():
+        raise _wrong_output(f"{output}: there is no directory {output.parent}")
+    if file != _STANDARD_INPUT and Path(file).resolve() in _written(output):
+        raise _wrong_output(f"{output} would overwrite the text itself, {file}")
     return output
+
+
+def _written(output: Path) -> list[Path]:
+    """Return all files that a run writes: the output, its journal and its draft."""
+    names = [output.name, f"{output.name}.part", f"{output.name}.tmp"]
+    return [output.with_name(name).resolve() for name in names]
+
+
+def _wrong_output(message: str) -> typer.BadParameter:
+    return typer.BadParameter(message, param_hint="--output")

@@ -30,8 +30,8 @@ class AsyncLongstreamClient:
     """Talks to a longstream service from asyncio; the twin of `LongstreamClient`.
 
     Every call that may be repeated is, until `retry.retry_for_s` seconds after it first failed: connection
-    errors, timeouts and 408, 429, 502, 503, 504. All calls raise `LongstreamError` or a subclass of it. A client is
-    a context manager that closes its connections.
+    errors, timeouts and 408, 429, 502, 503, 504. All calls raise `LongstreamError` or a subclass of it; what cannot
+    be sent at all is `Invalid`, with no status. A client is a context manager that closes its connections.
 
     Args:
         base_url: Where the service is.
@@ -39,6 +39,9 @@ class AsyncLongstreamClient:
         retry: When to try again.
         timeout_s: Longest silence of the service within a request.
         transport: Replaces the network, e.g. by `httpx.MockTransport` in tests.
+
+    Raises:
+        Invalid: `base_url` is no URL, or no header can carry `api_key`.
     """
 
     def __init__(
@@ -199,7 +202,11 @@ class AsyncLongstreamClient:
         call = action.call
         try:
             return await self._http.request(
-                call.method, call.path, params=dict(call.params), json=call.json
+                call.method,
+                call.path,
+                params=dict(call.params),
+                content=call.body,
+                headers=call.headers,
             )
         except httpx.RequestError as error:
             return error

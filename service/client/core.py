@@ -4,6 +4,7 @@ Every method of the clients is a *flow*, a generator that yields actions (`Send`
 outcomes. `LongstreamClient` and `AsyncLongstreamClient` differ only in how they perform an action.
 """
 
+import json
 import random
 import time
 from collections.abc import Callable, Generator, Mapping
@@ -17,6 +18,7 @@ from service.client.errors import (
     ProtocolError,
     error_of_response,
     error_of_transport,
+    invalid,
     retry_after_s,
 )
 
@@ -62,14 +64,19 @@ class Call:
         path: Path below the base URL, escaped.
         repeatable: True if sending it twice does what sending it once does.
         params: Query.
-        json: Body, or None.
+        body: JSON, encoded, or None.
     """
 
     method: str
     path: str
     repeatable: bool = True
     params: Mapping[str, str | int] = field(default_factory=dict)
-    json: Any = None
+    body: bytes | None = None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Headers that the body needs."""
+        return {} if self.body is None else {"Content-Type": "application/json"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +140,19 @@ def exchange(
         yield Pause(wait)
 
 
+def encoded_json(value: Any) -> bytes:
+    """Encode a body.
+
+    Raises:
+        Invalid: JSON has no way to say it: a lone surrogate, NaN, a set, a cycle.
+    """
+    try:
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        return text.encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise invalid(f"JSON cannot carry the request: {error}") from error
+
+
 def parsed(answer: Answer, reader: Callable[[dict[str, Any]], T]) -> T:
     """Read a JSON answer.
 
@@ -142,7 +162,7 @@ def parsed(answer: Answer, reader: Callable[[dict[str, Any]], T]) -> T:
     response = answer.response
     try:
         return reader(response.json())
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ProtocolError(
             response.status_code,
             "unexpected_answer",

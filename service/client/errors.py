@@ -3,7 +3,7 @@
 LongstreamError
 ├── TransportError      no answer came: connection refused, broken or timed out
 ├── ProtocolError       an answer came that the contract does not know
-├── Invalid             400, 415, 422: the request is wrong
+├── Invalid             400, 415, 422, or never sent: the request is wrong
 ├── Unauthorized        401, 403
 ├── NotFound            404
 ├── Conflict            409: contradicts what is stored; see `expected_seq`
@@ -14,6 +14,7 @@ LongstreamError
 └── ServerError         any other 5xx
 """
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -23,6 +24,7 @@ import httpx
 
 _LONGEST_DETAIL: Final = 300
 _CLIENT_ERRORS: Final = 400
+_ERRNO: Final = re.compile(r"^\[Errno -?\d+\] ")
 _SERVER_ERRORS: Final = 500
 
 
@@ -162,10 +164,15 @@ def error_of_response(response: httpx.Response) -> LongstreamError:
     return error_of_problem(response.status_code, problem, request_id)
 
 
+def invalid(detail: str) -> Invalid:
+    """Build the error of a request that cannot even be sent."""
+    return Invalid(None, "invalid_request", detail)
+
+
 def error_of_transport(error: httpx.RequestError) -> TransportError:
     """Wrap a failure below HTTP."""
     code = "timeout" if isinstance(error, httpx.TimeoutException) else "connection_failed"
-    return TransportError(None, code, str(error) or type(error).__name__)
+    return TransportError(None, code, _ERRNO.sub("", str(error)) or type(error).__name__)
 
 
 def retry_after_s(response: httpx.Response) -> float | None:

@@ -3,9 +3,8 @@
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
-from urllib.parse import quote
 
-from service.client.core import Answer, Call, Flow, RetryPolicy, exchange, parsed
+from service.client.core import Answer, Call, Flow, RetryPolicy, encoded_json, exchange, parsed
 from service.client.errors import (
     Conflict,
     Gone,
@@ -13,7 +12,9 @@ from service.client.errors import (
     NotFound,
     ProtocolError,
     Unavailable,
+    invalid,
 )
+from service.client.paths import model_path, query_text, session_path
 from service.client.results import (
     AppendResult,
     Document,
@@ -35,7 +36,7 @@ def models(retry: RetryPolicy) -> Flow[tuple[Model, ...]]:
 
 def model(model_id: str, retry: RetryPolicy) -> Flow[Model]:
     """Describe one model."""
-    answer = yield from exchange(Call("GET", f"/v1/models/{quote(model_id, safe='')}"), retry)
+    answer = yield from exchange(Call("GET", model_path(model_id)), retry)
     return parsed(answer, Model.of)
 
 
@@ -50,7 +51,7 @@ def embed(
     }
     if truncate:
         body["truncate"] = True
-    answer = yield from exchange(Call("POST", "/v1/embeddings", json=body), retry)
+    answer = yield from exchange(Call("POST", "/v1/embeddings", body=encoded_json(body)), retry)
     return parsed(answer, Embeddings.of)
 
 
@@ -61,9 +62,10 @@ def create_session(
     name = f"session-{uuid.uuid4().hex}" if session_id is None else session_id
     body: dict[str, Any] = {"model": model_id, "id": name}
     if metadata is not None:
-        body["metadata"] = dict(metadata)
+        body["metadata"] = _object(metadata)
+    call = Call("POST", "/v1/sessions", body=encoded_json(body))
     try:
-        answer = yield from exchange(Call("POST", "/v1/sessions", json=body), retry)
+        answer = yield from exchange(call, retry)
     except Conflict as conflict:
         if conflict.code != "session_exists" or not _was_repeated(conflict):
             raise
@@ -101,7 +103,7 @@ def sessions(limit: int, after: str | None, retry: RetryPolicy) -> Flow[SessionP
     """List some of the caller's sessions."""
     params: dict[str, str | int] = {"limit": limit}
     if after is not None:
-        params["after"] = after
+        params["after"] = query_text(after, "after")
     answer = yield from exchange(Call("GET", "/v1/sessions", params=params), retry)
     return parsed(answer, SessionPage.of)
 
@@ -121,7 +123,7 @@ def append(
         "return": ["embedding", "tokens", *(["document"] if document else [])],
         "encoding_format": _BASE64,
     }
-    call = Call("POST", session_path(session_id, "/chunks"), json=body)
+    call = Call("POST", session_path(session_id, "/chunks"), body=encoded_json(body))
     answer = yield from exchange(call, retry)
     result = parsed(answer, AppendResult.of)
     seqs = [chunk.seq for chunk in result.chunks]
@@ -178,21 +180,22 @@ def stream_call(session_id: str, chunk_chars: int | None, first_seq: int | None)
     return Call("POST", session_path(session_id, "/stream"), repeatable=False, params=params)
 
 
-def session_path(session_id: str, below: str = "") -> str:
-    """Return the path of a session; an id cannot leave its place in it.
-
-    Raises:
-        ValueError: no URL can carry the id.
-    """
-    if session_id in {"", ".", ".."}:
-        raise ValueError(f"{session_id!r} cannot be the id of a session")
-    return f"/v1/sessions/{quote(session_id, safe='')}{below}"
-
-
 def _was_repeated(error: LongstreamError) -> bool:
     return int(error.problem["attempts"]) > 1
 
 
 def _listed(texts: Sequence[str]) -> list[str]:
     """Return the texts as a list; a lone string is one text, not its characters."""
-    return [texts] if isinstance(texts, str) else list(texts)
+    if isinstance(texts, str):
+        return [texts]
+    try:
+        return list(texts)
+    except TypeError as error:
+        raise invalid(f"not a sequence of texts: {error}") from error
+
+
+def _object(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return dict(metadata)
+    except (TypeError, ValueError) as error:
+        raise invalid(f"metadata is no object: {error}") from error

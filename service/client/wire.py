@@ -10,6 +10,8 @@ from typing import TypeAlias
 import h11
 import httpx
 
+from service.client.errors import invalid
+
 Text: TypeAlias = str | bytes
 Event: TypeAlias = h11.Response | h11.Data | h11.EndOfMessage
 
@@ -92,17 +94,24 @@ def address(request: httpx.Request) -> tuple[str, int]:
 
 
 def encoded(pieces: Text | Iterable[Text]) -> Iterator[bytes]:
-    """Yield text as UTF-8, leaving out what is empty."""
+    """Yield text as UTF-8, leaving out what is empty.
+
+    Raises:
+        Invalid: a piece is no text, or has half of a surrogate pair.
+    """
     for piece in (pieces,) if isinstance(pieces, str | bytes) else pieces:
-        data = piece.encode() if isinstance(piece, str) else piece
-        if data:
+        if data := _utf8(piece):
             yield data
 
 
 async def encoded_async(
     pieces: Text | Iterable[Text] | AsyncIterator[Text],
 ) -> AsyncIterator[bytes]:
-    """Yield text as UTF-8, from an iterable of either kind."""
+    """Yield text as UTF-8, from an iterable of either kind.
+
+    Raises:
+        Invalid: as `encoded`.
+    """
     if isinstance(pieces, AsyncIterator):
         async for piece in pieces:
             for data in encoded(piece):
@@ -110,6 +119,15 @@ async def encoded_async(
         return
     for data in encoded(pieces):
         yield data
+
+
+def _utf8(piece: Text) -> bytes:
+    if isinstance(piece, bytes):
+        return piece
+    try:
+        return piece.encode()
+    except (AttributeError, UnicodeEncodeError) as error:
+        raise invalid(f"a piece of the stream is no text: {error}") from error
 
 
 def _timeout_s(request: httpx.Request, kind: str) -> float | None:

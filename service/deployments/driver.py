@@ -12,7 +12,7 @@ import shutil
 import sys
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import ray
 from pydantic import BaseModel
@@ -22,6 +22,7 @@ from ray.serve.schema import LoggingConfig
 
 from service.config import ServiceConfig
 from service.deployments import application
+from service.deployments.daemons import vital_daemons, watched
 from service.deployments.environment import ray_flags
 from service.deployments.gateway import DRAIN_SECONDS
 from service.deployments.runs import hold
@@ -54,14 +55,27 @@ def main() -> int:
     with hold(order.directory):
         try:
             connect(order)
-            return _serve(order, stop)
+            reason = _serve(order, stop)
         except Exception as error:  # noqa: BLE001 - whatever Ray raises, the user reads one line
-            sys.stderr.write(f"longstream: cannot start: {type(error).__name__}: {error}\n")
-            return 1
-        finally:
-            ray.shutdown()
-            # The supervisor does the same; it may have been killed.
-            shutil.rmtree(order.directory, ignore_errors=True)
+            reason = f"{type(error).__name__}: {error}"
+        if reason is not None and order.address is None:
+            _give_up(f"cannot start: {reason}")
+        ray.shutdown()
+        # The supervisor does the same; it may have been killed.
+        shutil.rmtree(order.directory, ignore_errors=True)
+    if reason is not None:
+        _give_up(f"cannot start: {reason}")
+    return 0
+
+
+def _give_up(reason: str) -> NoReturn:
+    """Say why and end this process at once, with what is left of a Ray of its own for the supervisor to end.
+
+    An orderly end of Ray would take seconds to save nothing, and for ever if Ray's daemons are gone.
+    """
+    sys.stderr.write(f"longstream: {reason}\n")
+    sys.stderr.flush()
+    os._exit(1)
 
 
 def _watch_supervisor() -> threading.Event:
@@ -79,21 +93,25 @@ def _watch_supervisor() -> threading.Event:
     return stop
 
 
-def _serve(order: Order, stop: threading.Event) -> int:
-    """Deploy, wait for the end, drain; returns the exit code."""
-    deploy(order.config)
+def _serve(order: Order, stop: threading.Event) -> str | None:
+    """Deploy, wait for the end, drain; returns why the service could not start, None if it could."""
+    if order.address is None:
+        with watched(vital_daemons(), lambda name: _give_up(f"broke down: Ray's {name} has ended")):
+            return _run(order.config, stop)
     try:
-        reason = _await_running(stop)
-        if reason is not None:
-            sys.stderr.write(f"longstream: cannot start: {reason}\n")
-            return 1
-        stop.wait()
-        asyncio.run(drain(order.config))
-        return 0
+        return _run(order.config, stop)
     finally:
-        if order.address is not None:
-            # Someone else's cluster: remove what is ours and leave the rest alone.
-            serve.delete(application.APPLICATION)
+        # Someone else's cluster: remove what is ours and leave the rest alone.
+        serve.delete(application.APPLICATION)
+
+
+def _run(config: ServiceConfig, stop: threading.Event) -> str | None:
+    deploy(config)
+    reason = _await_running(stop)
+    if reason is None:
+        stop.wait()
+        asyncio.run(drain(config))
+    return reason
 
 
 def deploy(config: ServiceConfig) -> None:
@@ -129,7 +147,6 @@ def connect(order: Order) -> None:
         object_store_memory=OBJECT_STORE_BYTES,
         log_to_driver=True,
         configure_logging=False,
-        _node_ip_address="127.0.0.1",
         _temp_dir=str(order.directory),
     )
 

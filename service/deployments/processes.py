@@ -59,6 +59,15 @@ def descendants() -> frozenset[ProcessId]:
     return frozenset(found)
 
 
+def runs(one: ProcessId) -> bool:
+    """Return whether a process is there and more than a zombie.
+
+    A zombie is a table entry that its parent has not read yet; nothing of it runs.
+    """
+    process = one.find()
+    return process is not None and not _is_zombie(process)
+
+
 def end(processes: Iterable[ProcessId], timeout_s: float = 5.0) -> list[ProcessId]:
     """Kill processes and wait until they are gone.
 
@@ -74,7 +83,6 @@ def end(processes: Iterable[ProcessId], timeout_s: float = 5.0) -> list[ProcessI
         with contextlib.suppress(psutil.Error):
             process.kill()
     _, left = psutil.wait_procs(list(alive), timeout=timeout_s)
-    # A zombie is a table entry that its parent has not read yet; nothing of it runs.
     return [alive[process] for process in left if not _is_zombie(process)]
 
 
@@ -85,7 +93,7 @@ def end_descendants(rounds: int = 20) -> None:
         rounds: How often to look again.
     """
     for _ in range(rounds):
-        running = [one for one in descendants() if (found := one.find()) and not _is_zombie(found)]
+        running = [one for one in descendants() if runs(one)]
         if not running:
             break
         end(running)

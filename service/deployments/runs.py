@@ -1,7 +1,7 @@
 """One directory per running service for Ray's files, and the removal of what dead ones left.
 
-The directory is short and under the system's temporary directory: Ray puts Unix sockets into it, whose
-paths may have 107 characters. It holds `lock`, held by the service's processes for as long as one of
+It is in the system's temporary directory, or in `/tmp` if that one's path is too long: Ray puts Unix sockets
+into it, whose paths the kernel limits. It holds `lock`, held by the service's processes for as long as one of
 them lives, and `processes.json`, which names the processes that were started.
 """
 
@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import stat
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -22,6 +23,10 @@ from service.errors import ConfigError
 
 LOCK = "lock"
 RECORD = "processes.json"
+SOCKET_PATH_BYTES = 103 if sys.platform == "darwin" else 107
+"""Longest path of a Unix socket."""
+LONGEST_SOCKET = "/12345678/session_2000-01-01_00-00-00_000000_4194304/sockets/plasma_store"
+"""The longest of Ray's sockets, below the directory of all runs: a run, a session, the process id at its longest."""
 
 
 class Run:
@@ -41,12 +46,12 @@ class Run:
         """End what dead runs left behind, then open a directory for a new one.
 
         Args:
-            root: Where the runs of this user are; default: in the system's temporary directory.
+            root: Where the runs of this user are; default: `runs_root()`.
 
         Raises:
             ConfigError: the directory cannot be used.
         """
-        root = root or Path(tempfile.gettempdir()) / f"longstream-{os.getuid()}"
+        root = root or runs_root()
         try:
             _make_private(root)
             with (root / LOCK).open("w") as gate:
@@ -72,6 +77,15 @@ class Run:
         """Remove the directory; the processes are ended by now."""
         shutil.rmtree(self.directory, ignore_errors=True)
         self._lock.close()
+
+
+def runs_root() -> Path:
+    """Return the directory of all runs of this user."""
+    name = f"longstream-{os.getuid()}"
+    root = Path(tempfile.gettempdir()) / name
+    if len(os.fsencode(f"{root}{LONGEST_SOCKET}")) <= SOCKET_PATH_BYTES:
+        return root
+    return Path("/tmp") / name  # noqa: S108 - private once `_make_private` has seen it
 
 
 def hold(directory: Path) -> IO[str]:

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import FrameType
 
 from service.config import ServiceConfig
@@ -22,6 +23,7 @@ from service.deployments.environment import driver_environment
 from service.deployments.processes import adopt_orphans, descendants, end_descendants
 from service.deployments.runs import Run
 from service.errors import ConfigError
+from service.sessions.stores import SQLITE_FILE
 
 TICK_SECONDS = 0.2
 WATCH_SECONDS = 2.0
@@ -90,7 +92,7 @@ class _Supervisor:
             self._say(f"  API      {url}/v1")
             self._say(f"  schema   {url}/openapi.json")
             self._say(f"  metrics  {url}/metrics")
-            self._say(f"  data     {self._config.data_dir}")
+            self._say(f"  sessions {session_file(self._config)}")
             self._say("Ctrl-C stops it.")
             self._wait_while(lambda: not self._stops)
         return self._finish()
@@ -137,7 +139,8 @@ class _Supervisor:
             if reason is None:
                 return True
             state = reason or state
-            if self._elapsed - said >= PROGRESS_SECONDS:
+            # The driver may have ended during the question, with a last word of its own.
+            if self._elapsed - said >= PROGRESS_SECONDS and self._driver_lives():
                 said = self._elapsed
                 self._say(f"longstream: {said:.0f} s: {state}")
         return False
@@ -150,12 +153,15 @@ class _Supervisor:
     def _ticks(self) -> Iterator[None]:
         """Come back again and again while the driver lives, keeping the record of processes up to date."""
         looked = 0.0
-        while self._driver is not None and self._driver.poll() is None:
+        while self._driver_lives():
             if time.monotonic() - looked >= WATCH_SECONDS:
                 self._run.record(descendants())
                 looked = time.monotonic()
             yield
             time.sleep(TICK_SECONDS)
+
+    def _driver_lives(self) -> bool:
+        return self._driver is not None and self._driver.poll() is None
 
     def _finish(self) -> int:
         """Wait for the driver's orderly end if it was asked for one, and judge how it ended."""
@@ -171,6 +177,12 @@ class _Supervisor:
         elif self._stops:
             self._say("longstream: stopped")
         return 0 if self._stops and code == 0 else 1
+
+
+def session_file(config: ServiceConfig) -> Path:
+    """Return the absolute path of the file the sessions are in."""
+    _, _, path = config.sessions.store.partition(":")
+    return (Path(path).expanduser() if path else config.data_dir / SQLITE_FILE).absolute()
 
 
 def not_ready(host: str, port: int) -> str | None:

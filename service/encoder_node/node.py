@@ -74,7 +74,7 @@ class EncoderNode:
 
     async def _open(self, config: ServiceConfig) -> None:
         await self._exit.enter_async_context(self._engine)
-        await self._reader.embed(["warm"], truncate=False)
+        await self._warm_up(config.engine.step_tokens)
         timed = TimedStore(open_store(config.sessions.store, config.data_dir), self._metrics)
         store = await self._exit.enter_async_context(timed)
         self._store = store
@@ -92,6 +92,12 @@ class EncoderNode:
         self._exit.push_async_callback(self._appender.drain)
         self._metrics.hot_state_bytes(lambda: float(hot.nbytes))
         self._metrics.session_state_bytes(self._appender.state_bytes)
+
+    async def _warm_up(self, step_tokens: int) -> None:
+        """Run the largest step there can be, so that the first requests find all buffers allocated."""
+        full = self._info.max_chunk_tokens
+        text = "warm " * (full - 2)
+        await self._reader.embed([text] * (step_tokens // full), truncate=False)
 
     async def stop(self) -> None:
         """Finish running appends, stop the engine, close the store."""
@@ -122,8 +128,6 @@ class EncoderNode:
             )
         result = await self._appender.append(command)
         self._metrics.stage(result.times)
-        new = sum(answer.tokens for answer in result.answers if not answer.replayed)
-        self._metrics.tokens("session", new)
         return result
 
     async def check(self) -> None:

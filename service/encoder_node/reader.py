@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +12,13 @@ from models.errors import TextError
 from models.loading import LoadedEncoder
 from models.memory import Memory
 from models.packing import Segment
-from service.engine import Engine, SegmentResult
+from service.engine import Engine, SegmentResult, SequenceResult
 from service.errors import BadRequest, Unprocessable
 from service.ports import EmbedResult, StageTimes
 from service.sessions.reading import Reading
+
+SEQUENCES_AT_ONCE: Final = 4
+"""Texts over the window that one request may have in the engine at once; more would take every turn."""
 
 
 class TextReader:
@@ -44,22 +48,12 @@ class TextReader:
             Unavailable: `overloaded`, `draining`.
         """
         [segments], tokenize_s = await self._segments([text])
-        results: list[SegmentResult] = []
-        for segment in segments:
-            [result] = await self._engine.submit([segment], memory)
-            if result.memory is None:
-                raise TypeError(f"{self._model.attention} has no memory to read with")
-            memory = result.memory
-            results.append(result)
+        result = await self._engine.read(segments, memory)
         return Reading(
-            embedding=_pool(results),
+            embedding=_unit(result.total / result.tokens),
             tokens=sum(segment.content_tokens for segment in segments),
-            memory=memory,
-            times=StageTimes(
-                tokenize=tokenize_s,
-                queue=sum(result.queue_s for result in results),
-                infer=sum(result.infer_s for result in results),
-            ),
+            memory=result.memory,
+            times=StageTimes(tokenize=tokenize_s, queue=result.queue_s, infer=result.infer_s),
         )
 
     async def embed(self, texts: Sequence[str], *, truncate: bool) -> EmbedResult:
@@ -74,24 +68,41 @@ class TextReader:
         truncated = 0
         if not self._model.encoder.has_memory:
             truncated = self._fit(cut, truncate=truncate)
-        short = [i for i, segments in enumerate(cut) if len(segments) == 1]
-        long = [i for i, segments in enumerate(cut) if len(segments) > 1]
-        memory = self.empty() if self._model.encoder.has_memory else None
-        batch, documents = await asyncio.gather(
-            self._engine.submit([cut[i][0] for i in short], memory),
-            asyncio.gather(*(self.read(texts[i], self.empty()) for i in long)),
-        )
-        vectors = np.empty((len(texts), self._model.encoder.config.width), np.float32)
-        for i, result in zip(short, batch, strict=True):
-            vectors[i] = _pool([result])
-        for i, reading in zip(long, documents, strict=True):
-            vectors[i] = reading.embedding
+        results = await self._encode(cut)
         return EmbedResult(
-            vectors=vectors,
+            vectors=np.stack([_unit(result.total / result.tokens) for result in results]),
             tokens=sum(len(segment.ids) for segments in cut for segment in segments),
             truncated_tokens=truncated,
-            times=_slowest(tokenize_s, batch, documents),
+            # Texts run side by side, so a request waited for the slowest of them.
+            times=StageTimes(
+                tokenize=tokenize_s,
+                queue=max(result.queue_s for result in results),
+                infer=max(result.infer_s for result in results),
+            ),
         )
+
+    async def _encode(
+        self, cut: Sequence[Sequence[Segment]]
+    ) -> list[SegmentResult | SequenceResult]:
+        """Encode texts of one segment in one go, and longer ones through a fresh memory, a few at a time."""
+        few = asyncio.Semaphore(SEQUENCES_AT_ONCE)
+
+        async def document(segments: Sequence[Segment]) -> SequenceResult:
+            async with few:
+                return await self._engine.read(segments, self.empty())
+
+        memory = self.empty() if self._model.encoder.has_memory else None
+        short = [segments[0] for segments in cut if len(segments) == 1]
+        batch = asyncio.create_task(self._engine.submit(short, memory))
+        documents = [asyncio.create_task(document(segs)) for segs in cut if len(segs) > 1]
+        tasks = [batch, *documents]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:  # one that failed leaves nobody to wait for the others
+                task.cancel()
+        shorts, longs = iter(batch.result()), (task.result() for task in documents)
+        return [next(shorts) if len(segments) == 1 else next(longs) for segments in cut]
 
     def _fit(self, cut: list[list[Segment]], *, truncate: bool) -> int:
         """Keep the first segment of each text, or refuse; return the tokens dropped."""
@@ -121,18 +132,6 @@ class TextReader:
         return cut, time.monotonic() - begun
 
 
-def _pool(results: Sequence[SegmentResult]) -> NDArray[np.float32]:
-    # A chunk may be a whole book: sum in double precision.
-    totals = np.stack([result.total for result in results]).astype(np.float64)
-    mean = totals.sum(axis=0) / sum(result.tokens for result in results)
+def _unit(mean: NDArray[np.floating]) -> NDArray[np.float32]:
     unit: NDArray[np.float32] = (mean / max(float(np.linalg.norm(mean)), 1e-12)).astype(np.float32)
     return unit
-
-
-def _slowest(
-    tokenize_s: float, batch: Sequence[SegmentResult], documents: Sequence[Reading]
-) -> StageTimes:
-    """Texts run side by side, so a request waited for the slowest of them."""
-    queue = [result.queue_s for result in batch] + [reading.times.queue for reading in documents]
-    infer = [result.infer_s for result in batch] + [reading.times.infer for reading in documents]
-    return StageTimes(tokenize=tokenize_s, queue=max(queue), infer=max(infer))

@@ -1,5 +1,5 @@
 """The engine: which segments form the next forward pass, and the loop that runs it."""
 
-from service.engine.driver import Engine, EngineObserver, SegmentResult
+from service.engine.driver import Engine, EngineObserver, SegmentResult, SequenceResult
 
-__all__ = ["Engine", "EngineObserver", "SegmentResult"]
+__all__ = ["Engine", "EngineObserver", "SegmentResult", "SequenceResult"]

@@ -52,6 +52,25 @@ class SegmentResult:
     infer_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class SequenceResult:
+    """Segments of one sequence, read one after the other.
+
+    Attributes:
+        total: Sum of all token vectors, CLS and SEP of each segment included; float64, (d,).
+        tokens: Tokens that went into the sum.
+        memory: The memory after the last segment.
+        queue_s: Seconds spent waiting, all segments together.
+        infer_s: Seconds of their steps.
+    """
+
+    total: NDArray[np.float64]
+    tokens: int
+    memory: Memory
+    queue_s: float
+    infer_s: float
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Waiting:
     segment: Segment
@@ -64,8 +83,7 @@ class Engine:
     """Continuous batching at segment granularity.
 
     Segments of many requests and sessions are packed into one forward pass; new work joins between steps. Two
-    segments of one session are never in a step together, because the second needs the first one's memory and is
-    submitted only then.
+    segments of one sequence are never in a step together, because the second needs the first one's memory.
 
     Args:
         encoder: The model.
@@ -121,14 +139,46 @@ class Engine:
         Raises:
             Unavailable: `overloaded`, `draining`; nothing was queued.
         """
+        self._admit(sum(len(segment.ids) for segment in segments))
+        return await self._enqueue(segments, memory)
+
+    async def read(self, segments: Sequence[Segment], memory: Memory) -> SequenceResult:
+        """Encode the segments of one sequence in order, each with the memory the one before left.
+
+        The sequence is admitted once: what was begun is not refused in the middle, and never has more than one
+        segment waiting.
+
+        Raises:
+            Unavailable: `overloaded`, `draining`; nothing was read.
+        """
+        self._admit(len(segments[0].ids))
+        total = np.zeros(self._encoder.config.width)
+        tokens, queue_s, infer_s = 0, 0.0, 0.0
+        for segment in segments:
+            [result] = await self._enqueue([segment], memory)
+            if result.memory is None:
+                raise TypeError("this variant has no memory to read with")
+            memory = result.memory
+            total += result.total
+            tokens += result.tokens
+            queue_s += result.queue_s
+            infer_s += result.infer_s
+        return SequenceResult(total, tokens, memory, queue_s, infer_s)
+
+    def _admit(self, tokens: int) -> None:
         if self._stopping:
             raise _stopping()
-        items = [self._wait_for(segment, memory) for segment in segments]
-        tokens = sum(cost for _, cost in items)
         if self._queue and self._queue.tokens + tokens > self._queue_tokens:
             raise Unavailable(
                 "overloaded", "Too many tokens are waiting for this model; try again shortly."
             )
+
+    async def _enqueue(
+        self, segments: Sequence[Segment], memory: Memory | None
+    ) -> list[SegmentResult]:
+        if self._stopping:
+            raise _stopping()
+        items = [self._wait_for(segment, memory) for segment in segments]
         job = self._queue.add(items)
         self._work.set()
         try:

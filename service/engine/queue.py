@@ -18,7 +18,7 @@ class Job(Generic[ItemT]):
 class FairQueue(Generic[ItemT]):
     """Jobs take turns: a step takes one item of each waiting job, and goes round until the budget is spent.
 
-    A short query therefore rides in the next step however many texts a bulk upload before it has waiting.
+    A short query therefore rides in the next step however many segments a bulk upload before it has waiting.
     """
 
     def __init__(self) -> None:

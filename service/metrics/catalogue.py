@@ -32,6 +32,7 @@ REJECT_REASONS: Final = (
     "model_unavailable",
     "out_of_storage",
 )
+STREAM_ERROR_CODES: Final = ("400", "409", "410", "500", "503", "507")
 STORE_OPERATIONS: Final = (
     "create",
     "get",
@@ -116,8 +117,13 @@ QUEUE_DEPTH: Final = _gauge("queue_depth", "Tokens waiting for a forward pass.",
 QUEUE_WAIT: Final = _histogram(
     "queue_wait_seconds", "Time work waited for its forward pass.", _REQUEST_SECONDS, "model"
 )
+STREAM_ERRORS: Final = _counter(
+    "stream_errors_total",
+    "Streams that ended with an error event, by the status it names; their HTTP status is 200.",
+    "code",
+)
 REJECTED: Final = _counter(
-    "rejected_total", "Requests refused by this process without doing their work.", "reason"
+    "rejected_total", "Requests that were not done, or not to their end, for this reason.", "reason"
 )
 TOKENS: Final = _counter("tokens_total", "Tokens encoded.", "model", "kind")
 TRUNCATED_TOKENS: Final = _counter(
@@ -166,6 +172,7 @@ CATALOGUE: Final = (
     BATCH_SEQUENCES,
     QUEUE_DEPTH,
     QUEUE_WAIT,
+    STREAM_ERRORS,
     REJECTED,
     TOKENS,
     TRUNCATED_TOKENS,

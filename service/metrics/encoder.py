@@ -82,13 +82,15 @@ class EncoderMetrics(ProcessMetrics):
         """Count tokens dropped because the caller asked to truncate."""
         self._truncated.inc(count)
 
-    def appended(self, position_tokens: int, seconds: float) -> None:
-        """Observe the reading of one chunk.
+    def appended(self, position_tokens: int, tokens: int, seconds: float) -> None:
+        """Observe the reading of one chunk, and count its tokens.
 
         Args:
             position_tokens: Tokens its session had read before.
+            tokens: Tokens of the chunk.
             seconds: From the start of its work to its commit.
         """
+        self.tokens("session", tokens)
         self._appends[catalogue.position_label(position_tokens)].observe(seconds)
 
     def session_state_bytes(self, size: int) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from service.metrics import catalogue
-from service.metrics.process import ProcessMetrics
+from service.metrics.process import ProcessMetrics, member
 
 UNMATCHED_ROUTE = "unmatched"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -16,7 +16,13 @@ class GatewayMetrics(ProcessMetrics):
         super().__init__(backend)
         self._requests = self._counter(catalogue.HTTP_REQUESTS)
         self._seconds = self._histogram(catalogue.HTTP_REQUEST_DURATION)
+        self._rejected = self._counter(catalogue.REJECTED)
+        self._stream_errors = self._counter(catalogue.STREAM_ERRORS)
         self._routes = {UNMATCHED_ROUTE}
+        for reason in catalogue.REJECT_REASONS:
+            self._rejected.labels(reason)
+        for code in catalogue.STREAM_ERROR_CODES:
+            self._stream_errors.labels(code)
 
     def expect_routes(self, routes: Iterable[tuple[str, str, int]]) -> None:
         """Create the series of (route template, method, success code) before any request."""
@@ -39,5 +45,13 @@ class GatewayMetrics(ProcessMetrics):
         self._requests.labels(template, verb, str(code)).inc()
         self._seconds.labels(template).observe(seconds)
 
-    def appended(self, position_tokens: int, seconds: float) -> None:
+    def rejected(self, reason: str) -> None:
+        """Count a request that was not done; `reason` is one of `catalogue.REJECT_REASONS`."""
+        self._rejected.labels(member(reason, catalogue.REJECT_REASONS)).inc()
+
+    def stream_error(self, status: int) -> None:
+        """Count a stream that ended with an error event; `status` is the one the event names."""
+        self._stream_errors.labels(member(str(status), catalogue.STREAM_ERROR_CODES)).inc()
+
+    def appended(self, position_tokens: int, tokens: int, seconds: float) -> None:
         """Ignore it: chunks are read, and observed, in encoder processes."""

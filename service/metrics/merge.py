@@ -23,6 +23,10 @@ class Merger:
 
     Counters and histograms of a dead replica are summed under `replica="retired"`, so sums over
     all replicas never go back; its gauges are dropped. A replica that answers again leaves the sum.
+
+    The memory is that of one merger. With several gateways each has its own, which knows of a dead
+    replica only what it scraped itself: sums may differ with the gateway that answers, and a gateway
+    that is replaced forgets. Exact sums need one gateway, or a collector that keeps its own history.
     """
 
     def __init__(self) -> None:

@@ -25,15 +25,12 @@ class ProcessMetrics:
     def __init__(self, backend: str = "sqlite") -> None:
         self._registry = CollectorRegistry(auto_describe=True)
         self._backend = backend
-        self._rejected = self._counter(catalogue.REJECTED)
         self._events = self._counter(catalogue.SESSION_EVENTS_TOTAL)
         self._store_seconds = self._histogram(catalogue.STORE_OPERATION_DURATION)
         self._store_errors = self._counter(catalogue.STORE_ERRORS)
         self._checksum_failures = self._counter(catalogue.STATE_CHECKSUM_FAILURES)
         self._gauge(catalogue.PROCESS_RESIDENT_MEMORY).set_function(_resident_bytes)
         self._gauge(catalogue.BUILD_INFO).labels(_version()).set(1)
-        for reason in catalogue.REJECT_REASONS:
-            self._rejected.labels(reason)
         for event in catalogue.SESSION_EVENTS:
             self._events.labels(event)
         for operation in catalogue.STORE_OPERATIONS:
@@ -45,25 +42,21 @@ class ProcessMetrics:
         """Kind of the session store, the `backend` label."""
         return self._backend
 
-    def rejected(self, reason: str) -> None:
-        """Count a request this process refused; `reason` is one of `catalogue.REJECT_REASONS`."""
-        self._rejected.labels(_member(reason, catalogue.REJECT_REASONS)).inc()
-
     def event(self, name: str, count: int = 1) -> None:
         """Count what happened to a session; `name` is one of `catalogue.SESSION_EVENTS`."""
-        self._events.labels(_member(name, catalogue.SESSION_EVENTS)).inc(count)
+        self._events.labels(member(name, catalogue.SESSION_EVENTS)).inc(count)
         if name == "lost":
             # The only way to be lost is a state that does not verify.
             self._checksum_failures.inc(count)
 
     def store_operation(self, operation: str, seconds: float) -> None:
         """Observe one store operation, one of `catalogue.STORE_OPERATIONS`."""
-        operation = _member(operation, catalogue.STORE_OPERATIONS)
+        operation = member(operation, catalogue.STORE_OPERATIONS)
         self._store_seconds.labels(operation, self._backend).observe(seconds)
 
     def store_error(self, operation: str) -> None:
         """Count a store operation that raised."""
-        operation = _member(operation, catalogue.STORE_OPERATIONS)
+        operation = member(operation, catalogue.STORE_OPERATIONS)
         self._store_errors.labels(operation, self._backend).inc()
 
     def exposition(self) -> bytes:
@@ -100,7 +93,7 @@ class _WithoutCreated(Collector):
             yield family
 
 
-def _member(value: str, allowed: tuple[str, ...]) -> str:
+def member(value: str, allowed: tuple[str, ...]) -> str:
     """Keep label sets closed without making a wrong label the caller's failure."""
     return value if value in allowed else catalogue.OTHER
 

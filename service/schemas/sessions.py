@@ -1,8 +1,8 @@
 """`/v1/sessions`: a document that is still being read."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, JsonValue
+from pydantic import FailFast, Field, JsonValue
 
 from service.schemas.base import (
     MAX_SEQ,
@@ -15,6 +15,10 @@ from service.schemas.base import (
 )
 
 ReturnMember = Literal["embedding", "document", "tokens"]
+ReturnMembers = Annotated[
+    list[ReturnMember], Field(max_length=len(get_args(ReturnMember))), FailFast()
+]
+"""Members; the first that is none, or one too many, ends the check."""
 FirstSeq = Annotated[int, Field(ge=0, le=MAX_SEQ)]
 
 
@@ -35,7 +39,7 @@ class AppendRequest(RequestModel):
     chunks: Texts
     first_seq: FirstSeq | None = None
     """Sequence number of the first chunk: makes the request safe to repeat."""
-    members: list[ReturnMember] = Field(default=["embedding", "tokens"], alias="return")
+    members: ReturnMembers = Field(default=["embedding", "tokens"], alias="return")
     """What to answer with beside the sequence numbers."""
     encoding_format: EncodingFormat = "float"
 

@@ -1,49 +1,27 @@
 """One append under its session's lock: load, decide, read, commit, chunk by chunk."""
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
 
 import numpy as np
+import structlog
+from numpy.typing import NDArray
 
-from service.errors import Conflict, Gone, ServiceError
-from service.ports import AppendCommand, AppendResult, ChunkAnswer, ModelInfo, StageTimes
+from service.errors import Conflict, Gone, InternalError, ServiceError
+from service.ports import AppendCommand, AppendResult, ChunkAnswer, StageTimes
 from service.sessions import protocol
-from service.sessions.hot import HotStates
-from service.sessions.observer import SessionObserver
-from service.sessions.reading import ChunkReader
+from service.sessions.answers import chunk_answer, chunk_record
+from service.sessions.append_tools import AppendTools
+from service.sessions.codec import MemoryShape, StateArrays, document_vector
 from service.sessions.records import ChunkRecord, KeyRecord, SessionRecord
-from service.sessions.recovery import Recovery, known
-from service.sessions.state import SessionState
-from service.sessions.stores.base import Commit, SessionStore
+from service.sessions.recovery import known
+from service.sessions.state import SessionState, memory_shape
+from service.sessions.stores.base import Commit
+
+log = structlog.get_logger(__name__)
 
 _TRIES = 8
 """Times a chunk is decided anew after another owner of the session was faster."""
-
-
-@dataclass(frozen=True, slots=True)
-class AppendTools:
-    """What every append of a replica works with.
-
-    Attributes:
-        store: Where sessions live; open.
-        reader: The model.
-        info: What the model is; its fingerprint must be the session's.
-        hot: States beside the store.
-        kept_answers: Answers kept per session, None for all.
-        clock: Unix time, seconds.
-        observer: Told what happens.
-        recovery: Reads states back from `store`.
-    """
-
-    store: SessionStore
-    reader: ChunkReader
-    info: ModelInfo
-    hot: HotStates
-    kept_answers: int | None
-    clock: Callable[[], float]
-    observer: SessionObserver
-    recovery: Recovery
 
 
 class AppendRun:
@@ -65,6 +43,8 @@ class AppendRun:
         # Without a number or a key no stored chunk is this request's, whatever its content.
         self._numbered = command.first_seq is not None or command.idempotency_key is not None
         self._record: SessionRecord | None = None
+        # Whether the session may have moved on since `_record` was read.
+        self._in_doubt = False
         self._held: tuple[str, SessionState] | None = None
         self._first_seq = 0
         self._kept: dict[int, ChunkRecord] = {}
@@ -75,38 +55,53 @@ class AppendRun:
         """Read every chunk; an error says with `next_seq` how far the session came.
 
         Raises:
-            ServiceError: As `service.ports.EncoderPort.append`.
+            ServiceError: As `service.ports.EncoderPort.append`; `InternalError` for what has no name.
         """
+        document = None
         try:
             record = await self._refresh()
             for index in range(len(self._command.chunks)):
                 record = await self._chunk(record, index)
-            record, state = await self._current(record)
+            if self._command.want_document:
+                record, document = await self._document(record)
         except ServiceError as error:
             if isinstance(error, Conflict):
                 self._tools.observer.event("conflict")
-            if self._record is None:
-                raise
-            raise error.with_extras(next_seq=self._record.next_seq) from error
+            raise await self._placed(error) from error
+        except Exception as error:
+            # A bug: its text is for the log, the caller still learns how far the session came.
+            log.exception("append failed", session_id=self._command.session_id)
+            unnamed = InternalError("internal_error", "the append failed; the cause is in the log")
+            raise await self._placed(unnamed) from error
         return AppendResult(
             answers=tuple(self._answers),
             next_seq=record.next_seq,
             etag=record.etag,
-            document=state.vector,
+            document=document,
             times=self._times,
         )
+
+    async def _placed(self, error: ServiceError) -> ServiceError:
+        """Return the error with how far the session came, where that can be told."""
+        if self._in_doubt:
+            self._record = None
+            # The caller is to hear of the first error, not of one more.
+            with suppress(Exception):
+                self._record = await self._tools.store.get(
+                    self._command.tenant, self._command.session_id
+                )
+        return error if self._record is None else error.with_extras(next_seq=self._record.next_seq)
 
     async def _refresh(self) -> SessionRecord:
         """Read the header, which is cheap, and what is already stored of this request."""
         command, store = self._command, self._tools.store
         began = time.perf_counter()
         record = known(await store.get(command.tenant, command.session_id), command.session_id)
-        protocol.require_model(record, self._tools.info.fingerprint)
         if self._record is not None and self._record.incarnation != record.incarnation:
             raise Gone("session_deleted", f"session {record.id} was replaced meanwhile")
-        self._record = record
-        if not self._answers:
-            # Numbers are assigned once: after the first chunk they stand, whoever writes meanwhile.
+        self._record, self._in_doubt = record, False
+        if self._untouched():
+            # Numbers are assigned once: after the first commit they stand, whoever writes meanwhile.
             self._first_seq = await self._place(record)
         if self._first_seq < record.next_seq:
             stored = await store.chunks(
@@ -156,19 +151,14 @@ class AppendRun:
         """Read and commit one chunk; None if another owner of the session was faster."""
         tools = self._tools
         began = time.perf_counter()
+        protocol.require_model(record, tools.info.fingerprint)
         current, state = await self._current(record)
         if current.etag != record.etag:
             return None
         reading = await tools.reader.read(self._command.chunks[index], state.memory)
         self._times += reading.times
         after = state.after(reading)
-        chunk = ChunkRecord(
-            seq=record.next_seq,
-            digest=self._digests[index],
-            embedding=np.ascontiguousarray(reading.embedding, "<f4").tobytes(),
-            tokens=reading.tokens,
-            token_start=record.tokens,
-        )
+        chunk = chunk_record(record, self._digests[index], reading)
         blob = after.encode()
         following = protocol.next_record(record, reading.tokens, len(blob), tools.clock())
         if not await self._commit(record, following, blob, chunk):
@@ -176,7 +166,7 @@ class AppendRun:
         self._record, self._held = following, (following.etag, after)
         tools.hot.put(following, after)
         self._answer(chunk, replayed=False)
-        tools.observer.appended(record.tokens, time.perf_counter() - began)
+        tools.observer.appended(record.tokens, reading.tokens, time.perf_counter() - began)
         return following
 
     async def _commit(
@@ -194,7 +184,7 @@ class AppendRun:
             state=state,
             chunk=chunk,
             key=KeyRecord(key, self._request_digest, self._first_seq)
-            if key is not None and not self._answers
+            if key is not None and self._untouched()
             else None,
             forget_before=protocol.forget_before(
                 following.next_seq, tools.kept_answers, self._first_seq
@@ -206,7 +196,7 @@ class AppendRun:
         finally:
             if not committed:
                 # Whatever the store did, this copy is no longer known to be what it has.
-                self._held = None
+                self._held, self._in_doubt = None, True
                 tools.hot.drop(record.tenant, record.id)
             self._count_persist(began)
         return committed
@@ -214,31 +204,41 @@ class AppendRun:
     async def _current(self, record: SessionRecord) -> tuple[SessionRecord, SessionState]:
         """Return the state of `record`, or a newer record with its state."""
         tools = self._tools
-        if self._held is not None and self._held[0] == record.etag:
-            return record, self._held[1]
-        state = tools.hot.get(record)
+        state = self._at_hand(record)
         if state is None:
-            began = time.perf_counter()
-            record, arrays = await tools.recovery.load(record.tenant, record.id)
-            state = SessionState.from_arrays(arrays, tools.reader.empty())
+            empty = tools.reader.empty()
+            record, arrays = await self._load(memory_shape(empty))
+            state = SessionState.from_arrays(arrays, empty)
             tools.hot.put(record, state)
-            if record.next_seq > 0:
-                tools.observer.event("recover")
-            self._count_persist(began)
-            self._record = record
         self._held = (record.etag, state)
         return record, state
 
-    def _answer(self, chunk: ChunkRecord, *, replayed: bool) -> None:
-        self._answers.append(
-            ChunkAnswer(
-                seq=chunk.seq,
-                embedding=np.frombuffer(chunk.embedding, "<f4").astype(np.float32),
-                tokens=chunk.tokens,
-                token_start=chunk.token_start,
-                replayed=replayed,
-            )
+    async def _document(self, record: SessionRecord) -> tuple[SessionRecord, NDArray[np.float32]]:
+        """Return the document vector of `record` or of a newer one; the sum of any model will do."""
+        state = self._at_hand(record)
+        if state is not None:
+            return record, state.vector
+        record, arrays = await self._load()
+        return record, document_vector(arrays.document)
+
+    def _at_hand(self, record: SessionRecord) -> SessionState | None:
+        if self._held is not None and self._held[0] == record.etag:
+            return self._held[1]
+        return self._tools.hot.get(record)
+
+    async def _load(self, shape: MemoryShape | None = None) -> tuple[SessionRecord, StateArrays]:
+        began = time.perf_counter()
+        record, arrays = await self._tools.recovery.load(
+            self._command.tenant, self._command.session_id, shape
         )
+        if record.next_seq > 0:
+            self._tools.observer.event("recover")
+        self._count_persist(began)
+        self._record = record
+        return record, arrays
+
+    def _answer(self, chunk: ChunkRecord, *, replayed: bool) -> None:
+        self._answers.append(chunk_answer(chunk, replayed=replayed))
         self._tools.observer.event("replay" if replayed else "append")
 
     def _count_persist(self, began: float) -> None:

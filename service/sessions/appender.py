@@ -6,17 +6,19 @@ compare-and-set. So two replicas may own a session for a while, and the log stay
 """
 
 import asyncio
-import re
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from service.errors import BadRequest
 from service.ports import AppendCommand, AppendResult, ModelInfo
-from service.sessions.append_run import AppendRun, AppendTools
+from service.sessions.append_run import AppendRun
+from service.sessions.append_tools import AppendTools
 from service.sessions.codec import state_bytes
 from service.sessions.hot import HotStates
 from service.sessions.locks import KeyedLocks
+from service.sessions.names import IDEMPOTENCY_KEY
 from service.sessions.observer import SessionObserver, SilentObserver
 from service.sessions.protocol import chunk_digest
 from service.sessions.reading import ChunkReader
@@ -24,7 +26,10 @@ from service.sessions.recovery import Recovery
 from service.sessions.state import memory_shape
 from service.sessions.stores.base import SessionStore
 
-_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
+MOST_WAITING: Final = 64
+"""Appends that may wait for one session; each holds its chunks in memory."""
+
+_SessionKey = tuple[str, str]
 
 
 class Appender:
@@ -61,10 +66,10 @@ class Appender:
             kept_answers=kept_answers,
             clock=clock,
             observer=listener,
-            recovery=Recovery(store, clock, listener, shape),
+            recovery=Recovery(store, clock, listener),
         )
         self._state_bytes = state_bytes(shape, info.dimensions)
-        self._locks = KeyedLocks()
+        self._locks = KeyedLocks(MOST_WAITING)
         self._running: set[asyncio.Task[AppendResult]] = set()
 
     @property
@@ -78,28 +83,37 @@ class Appender:
         return len(self._running)
 
     async def append(self, command: AppendCommand) -> AppendResult:
-        """Read the command's chunks; a caller that is cancelled does not stop it.
+        """Read the command's chunks.
+
+        A caller that is cancelled while other appends to the session run has asked for nothing; once
+        its own runs, cancelling does not stop it.
 
         Raises:
             BadRequest: `invalid_request`: no chunks, a negative `first_seq`, text that is not
-                Unicode, or a key that is not 1 to 255 printable ASCII characters.
+                Unicode, or a key that is not 1 to 255 printable ASCII characters without spaces.
             NotFound, Gone, Conflict, PreconditionFailed, Unprocessable, Unavailable, OutOfStorage:
-                As `service.ports.EncoderPort.append`, with `next_seq` once the session was read.
+                As `service.ports.EncoderPort.append`, with `next_seq` once the session was read;
+                `overloaded` also if too many appends wait for the session.
+            InternalError: Anything unforeseen, with `next_seq` likewise.
         """
-        digests = _checked(command)
-        task = asyncio.create_task(self._run(command, digests))
+        run = AppendRun(self._tools, command, _checked(command))
+        session = (command.tenant, command.session_id)
+        await self._locks.acquire(session)
+        task = asyncio.create_task(run.run())
         self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        # Not in the task: one that is cancelled before its first step would keep the lock.
+        task.add_done_callback(partial(self._ended, session))
         return await asyncio.shield(task)
 
     async def drain(self) -> None:
-        """Wait until no append is under way; the caller sees to it that no new ones come."""
-        while self._running:
-            await asyncio.wait(self._running)
+        """Wait until no append runs or waits; the caller sees to it that no new ones come."""
+        while len(self._locks):
+            # Between two appends to a session none runs: the next is about to wake up.
+            await (asyncio.wait(self._running) if self._running else asyncio.sleep(0))
 
-    async def _run(self, command: AppendCommand, digests: tuple[bytes, ...]) -> AppendResult:
-        async with self._locks.hold((command.tenant, command.session_id)):
-            return await AppendRun(self._tools, command, digests).run()
+    def _ended(self, session: _SessionKey, task: asyncio.Task[AppendResult]) -> None:
+        self._running.discard(task)
+        self._locks.release(session)
 
 
 def _checked(command: AppendCommand) -> tuple[bytes, ...]:
@@ -109,10 +123,10 @@ def _checked(command: AppendCommand) -> tuple[bytes, ...]:
     if command.first_seq is not None and command.first_seq < 0:
         raise BadRequest("invalid_request", "first_seq counts from 0", param="first_seq")
     key = command.idempotency_key
-    if key is not None and not _KEY.fullmatch(key):
+    if key is not None and not IDEMPOTENCY_KEY.fullmatch(key):
         raise BadRequest(
             "invalid_request",
-            "Idempotency-Key must be 1 to 255 printable ASCII characters",
+            "Idempotency-Key must be 1 to 255 printable ASCII characters without spaces",
             param="Idempotency-Key",
         )
     try:

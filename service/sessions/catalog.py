@@ -1,10 +1,8 @@
 """Control plane of sessions: what a gateway answers without a model, and without torch."""
 
-import re
 import secrets
 import time
 from collections.abc import Callable
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,14 +10,12 @@ from numpy.typing import NDArray
 from service.errors import BadRequest, Conflict, NotFound, Unprocessable
 from service.ports import ModelInfo
 from service.sessions.codec import document_vector, encode, unread
+from service.sessions.names import SESSION_ID
 from service.sessions.observer import SessionObserver, SilentObserver
 from service.sessions.protocol import require_etag, tombstone
 from service.sessions.records import SessionRecord
 from service.sessions.recovery import Recovery, known
 from service.sessions.stores.base import SessionStore
-
-SESSION_ID: Final = re.compile(r"[A-Za-z0-9_~:@-][A-Za-z0-9._~:@-]{0,127}")
-"""Ids a client may choose: they stand in a path unescaped and cannot be `.` or `..`."""
 
 _RANDOM_BYTES = 16
 _DELETE_TRIES = 8
@@ -70,7 +66,7 @@ class SessionCatalog:
         if session_id is not None and not SESSION_ID.fullmatch(session_id):
             raise BadRequest(
                 "invalid_request",
-                "id must be 1 to 128 letters, digits or . _ ~ : @ - and not begin with a dot",
+                "id must be 1 to 128 ASCII letters, digits, _ or -",
                 param="id",
             )
         now = self._clock()
@@ -126,13 +122,20 @@ class SessionCatalog:
         record, state = await self._recovery.load(tenant, _possible(session_id))
         return record, document_vector(state.document)
 
-    async def delete(self, tenant: str, session_id: str, if_match: str | None = None) -> None:
+    async def delete(
+        self, tenant: str, session_id: str, if_match: tuple[str, ...] | None = None
+    ) -> None:
         """End a session: state, chunks and answers go, the id stays taken.
+
+        Args:
+            tenant: Its owner.
+            session_id: The session.
+            if_match: Entity tags of which it must have one, `*` for any; None for no condition.
 
         Raises:
             NotFound: `session_not_found`.
             Gone: `session_deleted`, `session_lost`.
-            PreconditionFailed: `if_match` names another version.
+            PreconditionFailed: `if_match` names only other versions.
             Conflict: `request_in_progress` if appends keep winning against a conditional delete.
         """
         for _ in range(_DELETE_TRIES):

@@ -28,17 +28,11 @@ class HotStates:
         self._observer: SessionObserver = observer or SilentObserver()
         self._entries: OrderedDict[tuple[str, str], _Entry] = OrderedDict()
         self._nbytes = 0
-        self._evictions = 0
 
     @property
     def nbytes(self) -> int:
         """Bytes of the states held."""
         return self._nbytes
-
-    @property
-    def evictions(self) -> int:
-        """States that had to make room so far."""
-        return self._evictions
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -66,7 +60,6 @@ class HotStates:
         while self._nbytes > self._capacity:
             _, oldest = self._entries.popitem(last=False)
             self._nbytes -= oldest.state.nbytes
-            self._evictions += 1
             self._observer.event("evict")
 
     def drop(self, tenant: str, session_id: str) -> None:

@@ -18,8 +18,14 @@ class SessionObserver(Protocol):
         """
         ...
 
-    def appended(self, position_tokens: int, seconds: float) -> None:
-        """Note one committed chunk: tokens before it in its document, and how long it took."""
+    def appended(self, position_tokens: int, tokens: int, seconds: float) -> None:
+        """Note one committed chunk.
+
+        Args:
+            position_tokens: Content tokens of its session before it.
+            tokens: Its own content tokens.
+            seconds: From the start of its work to its commit.
+        """
         ...
 
 
@@ -29,5 +35,5 @@ class SilentObserver:
     def event(self, name: SessionEvent) -> None:
         """Ignore the event."""
 
-    def appended(self, position_tokens: int, seconds: float) -> None:
+    def appended(self, position_tokens: int, tokens: int, seconds: float) -> None:
         """Ignore the chunk."""

@@ -76,16 +76,16 @@ def require_model(record: SessionRecord, fingerprint: str) -> None:
         )
 
 
-def require_etag(record: SessionRecord, if_match: str | None) -> None:
-    """Check the client's precondition.
+def require_etag(record: SessionRecord, if_match: tuple[str, ...] | None) -> None:
+    """Check the client's precondition: one of these entity tags, `*` for any; None for no condition.
 
     Raises:
         PreconditionFailed: With the current entity tag.
     """
-    if if_match not in {None, ANY_ETAG, record.etag}:
+    if if_match is not None and not {ANY_ETAG, record.etag}.intersection(if_match):
         raise PreconditionFailed(
             "precondition_failed",
-            f"If-Match is {if_match!r} and the session is at {record.etag!r}",
+            f"the session is at {record.etag!r}, which is none of If-Match: {', '.join(if_match)}",
             extras={"etag": record.etag},
         )
 
@@ -120,7 +120,7 @@ def decide(
     kept: ChunkRecord | None,
     seq: int,
     digest: bytes,
-    if_match: str | None = None,
+    if_match: tuple[str, ...] | None = None,
 ) -> Replay | Apply:
     """Decide what to do with one chunk.
 
@@ -129,7 +129,7 @@ def decide(
         kept: The stored chunk of number `seq`, if there is one.
         seq: Number the chunk is to have.
         digest: `chunk_digest` of its text.
-        if_match: Precondition, or None. A replay changes nothing and is answered whatever it says,
+        if_match: Precondition as in `require_etag`. A replay changes nothing and is answered whatever it says,
             so that a client may repeat a conditional request whose answer got lost.
 
     Raises:
@@ -169,15 +169,12 @@ def next_record(record: SessionRecord, tokens: int, state_bytes: int, now: float
 
 
 def tombstone(record: SessionRecord, status: SessionStatus, now: float) -> SessionRecord:
-    """Return the record that stands for a session whose contents are gone."""
-    return replace(
-        record,
-        status=status,
-        version=record.version + 1,
-        updated_at=now,
-        metadata="{}",
-        state_bytes=0,
-    )
+    """Return the record of a session that is over.
+
+    A lost one is in quarantine: only what was deleted on purpose is forgotten.
+    """
+    grave = replace(record, status=status, version=record.version + 1, updated_at=now)
+    return replace(grave, metadata="{}", state_bytes=0) if status == "deleted" else grave
 
 
 def forget_before(next_seq: int, kept_answers: int | None, request_first_seq: int) -> int:

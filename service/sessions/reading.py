@@ -15,7 +15,7 @@ class Reading:
     """One chunk, read.
 
     Attributes:
-        embedding: float32, (d,), unit length; zeros where the chunk has no tokens.
+        embedding: float32, (d,), unit length; of a chunk without tokens the model's vector of an empty text.
         tokens: Content tokens of the chunk.
         memory: The memory afterwards; a new value.
         times: Where the time went.

@@ -16,14 +16,15 @@ class SessionRecord:
         incarnation: Random, chosen at creation: two sessions never share it, whatever their ids.
         model: Id of the model that reads it.
         fingerprint: The model's fingerprint when the session began.
-        status: `open`; `deleted` or `lost` records are tombstones without state and chunks.
+        status: `open`; `deleted` or `lost` records are tombstones: of a deleted session nothing else is
+            left, of a lost one everything is kept in quarantine and nothing is answered.
         version: Grows by one with each commit; what compare-and-set compares.
         next_seq: Chunks read so far.
         tokens: Content tokens read so far.
         created_at: Unix time, seconds.
         updated_at: Unix time of the last commit, seconds.
         metadata: The client's own JSON object, as text.
-        state_bytes: Size of the stored state; 0 for a tombstone.
+        state_bytes: Size of the stored state; 0 once deleted.
     """
 
     tenant: str
@@ -67,12 +68,15 @@ class ChunkRecord:
 
 @dataclass(frozen=True, slots=True)
 class KeyRecord:
-    """What an `Idempotency-Key` stands for, written with the first chunk of its request.
+    """What an `Idempotency-Key` stands for, written with its request's first commit.
+
+    It stays as long as the session: a retry must not be taken for a new request once the answers are
+    no longer kept.
 
     Attributes:
         key: The client's key.
         digest: SHA-256 over the digests of all chunks of the request.
-        first_seq: Sequence number the server gave to the first chunk.
+        first_seq: Sequence number of the request's first chunk.
     """
 
     key: str

@@ -1,4 +1,4 @@
-"""Reading a session back: what does not verify is lost for good and said so, never guessed."""
+"""Reading a session back: what does not verify twice is lost and said so, never guessed."""
 
 from collections.abc import Callable
 
@@ -16,7 +16,7 @@ from service.sessions.protocol import require_open, tombstone
 from service.sessions.records import SessionRecord
 from service.sessions.stores.base import SessionStore
 
-_TRIES = 3
+_TRIES = 4
 
 
 def known(record: SessionRecord | None, session_id: str) -> SessionRecord:
@@ -33,13 +33,12 @@ def known(record: SessionRecord | None, session_id: str) -> SessionRecord:
 
 
 class Recovery:
-    """Loads and verifies stored states, and buries what is broken.
+    """Loads and verifies stored states, and puts what is broken into quarantine.
 
     Args:
         store: Where sessions live.
         clock: Unix time, seconds.
         observer: Told of every session that is lost.
-        shape: Memory shape of the model, where the caller knows it; it is checked then.
     """
 
     def __init__(
@@ -47,28 +46,39 @@ class Recovery:
         store: SessionStore,
         clock: Callable[[], float],
         observer: SessionObserver,
-        shape: MemoryShape | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
         self._observer = observer
-        self._shape = shape
 
-    async def load(self, tenant: str, session_id: str) -> tuple[SessionRecord, StateArrays]:
+    async def load(
+        self, tenant: str, session_id: str, shape: MemoryShape | None = None
+    ) -> tuple[SessionRecord, StateArrays]:
         """Return record and state as of one moment.
+
+        Args:
+            tenant: Owner of the session.
+            session_id: The session.
+            shape: Memory shape of the model that began the session, where the caller knows it; it is
+                checked then.
 
         Raises:
             NotFound, Gone: As `known`; `session_lost` also if the state does not verify.
             Unavailable: `store_unavailable`, also if a newer release wrote the state.
             Conflict: `request_in_progress` if the session changes faster than it can be judged.
         """
+        suspect = None
         for _ in range(_TRIES):
             row = await self._store.get_with_state(tenant, session_id)
             record = known(row and row[0], session_id)
             try:
-                return record, self._verified(record, row[1] if row else b"")
+                return record, _verified(record, row[1] if row else b"", shape)
             except CorruptState:
-                await self._bury(record)
+                # One bad read may be the disk's or the memory's slip; the row itself is bad if a
+                # second read of the same version is.
+                if suspect == record.etag:
+                    await self._bury(record)
+                suspect = record.etag
             except UnsupportedState as error:
                 raise Unavailable(
                     "store_unavailable", f"session {session_id} needs a newer release: {error}"
@@ -77,21 +87,22 @@ class Recovery:
             "request_in_progress", f"session {session_id} is being written to; try again"
         )
 
-    def _verified(self, record: SessionRecord, blob: bytes) -> StateArrays:
-        state = decode(blob)
-        if state.tokens != record.tokens:
-            raise CorruptState("state and record disagree on the tokens read")
-        # An empty memory is right before the first chunk, and never again.
-        if record.next_seq == 0:
-            fits = state.shape == NO_MEMORY
-        else:
-            fits = state.shape != NO_MEMORY and self._shape in {None, state.shape}
-        if not fits:
-            raise CorruptState(f"a memory of shape {state.shape} after {record.next_seq} chunks")
-        return state
-
     async def _bury(self, record: SessionRecord) -> None:
         """Quarantine what was judged, and only that: another owner may have moved on meanwhile."""
         grave = tombstone(record, "lost", self._clock())
         if await self._store.bury(grave, expected_version=record.version):
             self._observer.event("lost")
+
+
+def _verified(record: SessionRecord, blob: bytes, shape: MemoryShape | None) -> StateArrays:
+    state = decode(blob)
+    if state.tokens != record.tokens:
+        raise CorruptState("state and record disagree on the tokens read")
+    # An empty memory is right before the first chunk, and never again.
+    if record.next_seq == 0:
+        fits = state.shape == NO_MEMORY
+    else:
+        fits = state.shape != NO_MEMORY and shape in {None, state.shape}
+    if not fits:
+        raise CorruptState(f"a memory of shape {state.shape} after {record.next_seq} chunks")
+    return state

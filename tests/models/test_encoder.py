@@ -8,7 +8,8 @@ from models.attention import ATTENTIONS
 from models.config import AttentionOptions
 from models.encoder import Encoder, EncoderOutput
 from models.memory import MEMORY_RULES, Memory
-from models.packing import Segment
+from models.memory.features import positive_features
+from models.packing import Segment, pack
 from tests.models.conftest import TINY, tiny
 
 VARIANTS = [
@@ -116,3 +117,17 @@ def test_a_memory_never_grows_and_a_past_changes_what_follows(encoder: Encoder):
     assert sizes == {encoder.empty_memory().nbytes}
     alone = encoder([segment(100, 3)], fresh(encoder, 1))
     assert (outputs[3].sums - alone.sums).abs().max() > 1e-2
+
+
+def test_cls_and_sep_are_never_written(encoder: Encoder):
+    """Whatever stands at the ends of a segment, the first layer's memory holds the keys of its content alone."""
+    if not encoder.has_memory:
+        return
+    words = segment(7, 1)
+    [memory] = encoder([words], fresh(encoder, 1)).memories or []
+    ids, packing = pack([words])
+    assert packing.content.tolist() == [False, *[True] * 7, False]
+    x = encoder.embeddings(ids, packing.positions)
+    key = encoder._blocks[0].attention.key(x).unflatten(-1, (TINY.heads, -1))
+    expected = positive_features(key[1:-1]).sum(0)
+    torch.testing.assert_close(memory.normaliser[0], expected)

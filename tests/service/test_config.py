@@ -78,8 +78,8 @@ def test_models_from_a_file(tmp_path: Path):
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("prot: 1", "prot: Extra inputs"),
-        ("engine: {theads: 1}", "engine.theads: Extra inputs"),
+        ("prot: 1", "prot: there is no such configuration key"),
+        ("engine: {theads: 1}", "engine.theads: there is no such"),
         ("port: 70000", "port: .*less than or equal to 65535"),
         ("sessions: {store: memory}", "sessions.store: String should match"),
         ("host: 0.0.0.0", "host '0.0.0.0' is reachable from other machines"),
@@ -96,7 +96,9 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, complaint: str):
 
 def test_an_unknown_variable_is_an_error_too(monkeypatch):
     monkeypatch.setenv("LONGSTREAM_ENGIN__THREADS", "1")
-    with pytest.raises(ConfigError, match="engin: Extra inputs"):
+    with pytest.raises(
+        ConfigError, match=r"LONGSTREAM_ENGIN__THREADS: there is no .* key engin\.threads"
+    ):
         load_config()
 
 
@@ -108,3 +110,20 @@ def test_a_missing_file_is_named(tmp_path: Path):
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
 def test_loopback_needs_no_keys(host: str):
     assert ServiceConfig(host=host).host == host
+
+
+def test_variables_that_contradict_each_other_are_named(monkeypatch):
+    monkeypatch.setenv("LONGSTREAM_PORT", "3")
+    monkeypatch.setenv("LONGSTREAM_PORT__X", "1")
+    with pytest.raises(ConfigError, match="LONGSTREAM_PORT__X: there is no configuration key"):
+        load_config()
+    monkeypatch.delenv("LONGSTREAM_PORT__X")
+    monkeypatch.setenv("LONGSTREAM_ENGINE", "5")
+    monkeypatch.setenv("LONGSTREAM_ENGINE__THREADS", "2")
+    assert load_config().engine.threads == 2
+
+
+def test_a_tilde_is_the_home_directory(monkeypatch, tmp_path: Path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("LONGSTREAM_DATA_DIR", "~/kept")
+    assert load_config().data_dir == tmp_path / "kept"

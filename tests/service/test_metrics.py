@@ -82,13 +82,12 @@ def test_encoder_methods_reach_their_series():
     metrics.stage(StageTimes(0.1, 0.2, 0.3, 0.4))
     metrics.batch(100, 3)
     metrics.queue_wait(0.5)
-    metrics.tokens("session", 12)
+    metrics.tokens("stateless", 5)
     metrics.truncated(4)
-    metrics.appended(2_000_000, 0.02)
+    metrics.appended(2_000_000, 12, 0.02)
     metrics.session_state_bytes(304_128)
     metrics.loaded(1.5)
     metrics.event("append", 2)
-    metrics.rejected("overloaded")
     metrics.event("lost")
     metrics.store_operation("commit", 0.001)
     metrics.store_error("commit")
@@ -103,7 +102,7 @@ def test_encoder_methods_reach_their_series():
     assert _value(text, "queue_depth", **infini) == 7
     assert _value(text, "queue_wait_seconds_sum", **infini) == 0.5
     assert _value(text, "tokens_total", kind="session", **infini) == 12
-    assert _value(text, "tokens_total", kind="stateless", **infini) == 0
+    assert _value(text, "tokens_total", kind="stateless", **infini) == 5
     assert _value(text, "truncated_tokens_total", **infini) == 4
     assert _value(text, "session_append_duration_seconds_count", position="1e6", **infini) == 1
     assert _value(text, "session_append_duration_seconds_count", position="0", **infini) == 0
@@ -111,7 +110,6 @@ def test_encoder_methods_reach_their_series():
     assert _value(text, "hot_state_bytes", **infini) == 11
     assert _value(text, "model_load_seconds", **infini) == 1.5
     assert _value(text, "session_events_total", event="append") == 2
-    assert _value(text, "rejected_total", reason="overloaded") == 1
     assert _value(text, "state_checksum_failures_total") == 1
     assert _value(text, "store_operation_duration_seconds_count", **commit) == 1
     assert _value(text, "store_errors_total", **commit) == 1
@@ -121,11 +119,17 @@ def test_encoder_methods_reach_their_series():
 
 
 def test_label_values_outside_the_catalogue_are_counted_as_other():
-    metrics = _encoder()
+    metrics = GatewayMetrics("memory")
     metrics.rejected("a new reason")
+    metrics.rejected("overloaded")
+    metrics.stream_error(500)
+    metrics.stream_error(418)
     metrics.event("a session id")
     text = metrics.exposition()
     assert _value(text, "rejected_total", reason="other") == 1
+    assert _value(text, "rejected_total", reason="overloaded") == 1
+    assert _value(text, "stream_errors_total", code="500") == 1
+    assert _value(text, "stream_errors_total", code="other") == 1
     assert _value(text, "session_events_total", event="other") == 1
     assert b"a new reason" not in text
 

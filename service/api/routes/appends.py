@@ -50,6 +50,7 @@ async def append_chunks(
         first_seq=body.first_seq,
         if_match=conditions.if_match,
         idempotency_key=conditions.idempotency_key,
+        want_document="document" in body.members,
     )
     result = await services.session_encoder(record).append(command)
     context.times += result.times
@@ -63,7 +64,7 @@ async def append_chunks(
         "next_seq": result.next_seq,
         "replayed": all(chunk.replayed for chunk in result.answers),
     }
-    if "document" in body.members:
+    if command.want_document:
         answer["document"] = await _document_json(services, command, result, body.encoding_format)
     return json_response(answer, headers={"etag": f'"{result.etag}"'})
 
@@ -72,7 +73,7 @@ async def _document_json(
     services: Services, command: AppendCommand, result: AppendResult, encoding: EncodingFormat
 ) -> dict[str, Any]:
     last = result.answers[-1]
-    if last.seq + 1 == result.next_seq:
+    if result.document is not None and last.seq + 1 == result.next_seq:
         vector, tokens, next_seq = result.document, last.token_start + last.tokens, result.next_seq
     else:
         # A replay of older chunks: vector and counts must be of one moment, so the store is asked.

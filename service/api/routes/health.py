@@ -34,7 +34,10 @@ async def get_liveness() -> Response:
 async def get_readiness(
     services: Current, readiness: Annotated[Readiness, Depends(current_readiness)]
 ) -> Response:
-    """Tell whether every model has just encoded and its store has just kept something."""
+    """Tell whether every model has just encoded and its store has just kept something.
+
+    A full disk counts as not ready, though reads would still be answered: new work cannot be kept.
+    """
     if services.draining():
         raise Unavailable("draining", "This process is stopping.")
     states = await readiness.states()

@@ -13,13 +13,14 @@ from service.api.openapi import json_request
 from service.api.services import Services
 from service.api.vectors import encode_vector, json_response
 from service.errors import PayloadTooLarge, ServiceError
-from service.schemas.base import SESSION_ID_PATTERN, EncodingFormat
+from service.schemas.base import EncodingFormat
 from service.schemas.sessions import (
     CreateSessionRequest,
     DocumentEmbedding,
     Session,
     SessionList,
 )
+from service.sessions.names import SESSION_ID
 from service.sessions.records import SessionRecord
 
 METADATA_BYTES = 16 * 1024
@@ -56,7 +57,7 @@ async def list_sessions(
     services: Current,
     tenant: Tenant,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    after: Annotated[str | None, Query(pattern=SESSION_ID_PATTERN)] = None,
+    after: Annotated[str | None, Query(pattern=SESSION_ID.pattern)] = None,
 ) -> Response:
     """List open sessions by ascending id, a page at a time."""
     found = await services.catalog.list(tenant, after, limit + 1)
@@ -127,10 +128,10 @@ async def get_session_embedding(
     response_class=Response,
 )
 async def delete_session(
-    services: Current, tenant: Tenant, session_id: SessionId, tag: IfMatch
+    services: Current, tenant: Tenant, session_id: SessionId, tags: IfMatch
 ) -> Response:
     """End a session; its id stays taken."""
-    await services.catalog.delete(tenant, session_id, tag)
+    await services.catalog.delete(tenant, session_id, tags)
     return Response(status_code=204)
 
 
@@ -182,7 +183,7 @@ def _session_json(record: SessionRecord, memory_bytes: int | None) -> dict[str, 
         "state_bytes": record.state_bytes,
         "created_at": record.created_at,
         "updated_at": record.updated_at,
-        # The client's own JSON, digit for digit.
+        # JSON already: the client's, with its numbers as Python writes them.
         "metadata": orjson.Fragment(record.metadata),
         "etag": record.etag,
     }

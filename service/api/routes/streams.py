@@ -17,13 +17,13 @@ router = APIRouter(tags=["sessions"])
 
 
 async def stream_options(
-    tag: IfMatch,
+    tags: IfMatch,
     chunk_chars: Annotated[int, Query(ge=1, le=LONGEST_CHUNK)] = 1000,
     first_seq: Annotated[int | None, Query(ge=0, le=MAX_SEQ)] = None,
     encoding_format: EncodingFormat = "float",
 ) -> StreamOptions:
     """Return how the stream is cut and answered."""
-    return StreamOptions(chunk_chars, encoding_format, first_seq, tag)
+    return StreamOptions(chunk_chars, encoding_format, first_seq, tags)
 
 
 @router.post(

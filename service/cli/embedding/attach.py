@@ -4,17 +4,18 @@ import hashlib
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 from service.cli.embedding.errors import RunError
 from service.cli.embedding.job import Job
 from service.cli.embedding.journal import Header, Journal
-from service.client import Conflict, Gone, LongstreamClient, NotFound
+from service.client import Conflict, Gone, LongstreamClient, Model, NotFound
 
 
 def attach(job: Job, digest: str | None, journal: Journal, client: LongstreamClient) -> Header:
     """Find or begin the journal and the session of a job.
+
+    Only rows bind a journal to what it was begun with; without any, it is begun anew.
 
     Args:
         job: The job.
@@ -27,22 +28,27 @@ def attach(job: Job, digest: str | None, journal: Journal, client: LongstreamCli
         LongstreamError: the service refuses, or stayed away too long.
     """
     header = journal.header
-    if header is None:
-        dimensions = client.model(job.model).dimensions
-        session = job.session or _derived_id(job, digest)
-        header = Header(session, job.model, job.chunk_chars, digest, dimensions)
-        # Before the session: a crash in between must not leave one that nobody remembers.
-        journal.begin(header)
-    _require_same_job(job, digest, header)
-    if journal.rows:
+    if header is not None and journal.rows:
+        _require_same_job(job, digest, header)
         _require_known_rows(job, header, journal.rows, client)
         return header
-    return _open_session(job, header, journal, client)
+    model = client.model(job.model)
+    if model.memory_bytes == 0:
+        raise _forgetful(model, client)
+    session = _open_session(job, job.session or _derived_id(job, digest), client)
+    header = Header(session, job.model, job.chunk_chars, digest, model.dimensions)
+    journal.begin(header)
+    return header
 
 
 @contextmanager
-def explained(job: Job, header: Header) -> Iterator[None]:
+def explained(job: Job, session: str, rows: int) -> Iterator[None]:
     """Turn answers that end a run for good into words on what to do.
+
+    Args:
+        job: The job.
+        session: The session that is asked.
+        rows: Rows of the journal.
 
     Raises:
         RunError: the session is gone, or has read another text.
@@ -51,24 +57,32 @@ def explained(job: Job, header: Header) -> Iterator[None]:
         yield
     except Gone as error:
         raise RunError(
-            f"session {header.session} is gone ({error.code}): {_begin_again(job)}"
+            f"session {session} is gone ({error.code}): {_begin_again(job, rows)}"
         ) from error
     except NotFound as error:
         raise RunError(
-            f"the service does not know session {header.session}: "
-            f"start it with its old data, or {_begin_again(job)}"
+            f"the service does not know session {session}: "
+            f"start it with its old data, or {_begin_again(job, rows)}"
         ) from error
     except Conflict as error:
         if error.code != "sequence_conflict":
             raise
         raise RunError(
-            f"session {header.session} has read another text than {job.name}: "
-            f"{error.detail}; {_begin_again(job)}"
+            f"session {session} has read another text than {job.name}: "
+            f"{error.detail}; {_begin_again(job, rows)}"
         ) from error
 
 
-def _begin_again(job: Job) -> str:
-    return f"delete {job.part} and run again with {'another' if job.session else 'a new'} --session"
+def _begin_again(job: Job, rows: int) -> str:
+    # A journal without rows is gone when the run ends.
+    again = f"delete {job.part} and run again" if rows else "run again"
+    return f"{again} with {'another' if job.session else 'a new'} --session"
+
+
+def _forgetful(model: Model, client: LongstreamClient) -> RunError:
+    fit = ", ".join(served.id for served in client.models() if served.memory_bytes)
+    advice = f"choose a --model that has: {fit}" if fit else "the service has none with a memory"
+    return RunError(f"model {model.id} has no memory of what came before: {advice}")
 
 
 def _require_same_job(job: Job, digest: str | None, header: Header) -> None:
@@ -96,40 +110,36 @@ def source_changed(job: Job) -> RunError:
 
 
 def _require_known_rows(job: Job, header: Header, rows: int, client: LongstreamClient) -> None:
-    with explained(job, header):
+    with explained(job, header.session, rows):
         known = client.next_seq(header.session)
     if known < rows:
         raise RunError(
             f"session {header.session} has read {known} chunks and {job.part} holds {rows}: "
-            f"the service lost data; {_begin_again(job)}"
+            f"the service lost data; {_begin_again(job, rows)}"
         )
 
 
-def _open_session(job: Job, header: Header, journal: Journal, client: LongstreamClient) -> Header:
-    """Open the session a journal without rows names, or take it up if it is open."""
+def _open_session(job: Job, session: str, client: LongstreamClient) -> str:
+    """Open a session, or take it up if it is open; return its id, which may be another."""
     try:
-        found = client.session(header.session)
+        found = client.session(session)
     except NotFound:
-        _create(job, header, client)
-        return header
+        return _created(job, session, client)
     except Gone:
         if job.session is not None:
-            with explained(job, header):
+            with explained(job, session, rows=0):
                 raise
         # This very job was done before and its session deleted; the name stays taken.
-        fresh = replace(header, session=f"{header.session}-{uuid.uuid4().hex[:8]}")
-        journal.begin(fresh)
-        _create(job, fresh, client)
-        return fresh
+        return _created(job, f"{session}-{uuid.uuid4().hex[:8]}", client)
     if found.model != job.model:
-        raise RunError(f"session {found.id} is read by model {found.model}: {_begin_again(job)}")
-    return header
+        raise RunError(f"session {session} is read by model {found.model}: {_begin_again(job, 0)}")
+    return session
 
 
-def _create(job: Job, header: Header, client: LongstreamClient) -> None:
+def _created(job: Job, session: str, client: LongstreamClient) -> str:
     source = job.source.name if isinstance(job.source, Path) else "-"
-    metadata = {"source": source, "chunk_chars": header.chunk_chars}
-    client.create_session(header.model, header.session, metadata)
+    metadata = {"source": source, "chunk_chars": job.chunk_chars}
+    return client.create_session(job.model, session, metadata).id
 
 
 def _derived_id(job: Job, digest: str | None) -> str:

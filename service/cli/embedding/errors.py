@@ -13,5 +13,9 @@ class JournalError(EmbedError):
     """The journal is damaged or in use."""
 
 
+class ServiceAway(EmbedError):
+    """No service answers, and none has since the run began."""
+
+
 class RunError(EmbedError):
     """Source, journal and session do not belong together."""

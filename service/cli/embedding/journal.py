@@ -6,6 +6,7 @@ whatever byte, finds there how far it came.
 
 import base64
 import fcntl
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from service.cli.embedding.errors import JournalError
 
 _FORMAT: Final = "longstream embed journal 1"
+_HEADER_START: Final = orjson.dumps({"format": _FORMAT}).removesuffix(b"}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,8 @@ class Row:
 class Journal:
     """An open journal, held by one process at a time.
 
+    Leaving it without rows removes the file: there would be nothing to go on from.
+
     Args:
         path: Where it lies; created if missing. A last line that was torn off is dropped.
 
@@ -75,6 +79,7 @@ class Journal:
         self.path = path
         self.header: Header | None = None
         self.rows = 0
+        self._removed = False
         self._file: BinaryIO = path.open("a+b")
         try:
             self._lock()
@@ -87,6 +92,9 @@ class Journal:
         return self
 
     def __exit__(self, *_exc: object) -> None:
+        # While the lock is held: the next process must not lose the file it has just begun.
+        if not (self.rows or self._removed):
+            self.remove()
         self._file.close()
 
     def begin(self, header: Header) -> None:
@@ -111,13 +119,17 @@ class Journal:
 
     def remove(self) -> None:
         """Delete the file; the journal is of no use afterwards."""
-        self.path.unlink()
+        self._removed = True
+        self.path.unlink(missing_ok=True)
 
     def _lock(self) -> None:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise JournalError(f"{self.path}: another process is writing this output") from error
+            raise self._in_use() from error
+        # Its last holder may have removed the file between our opening and our locking it.
+        if os.fstat(self._file.fileno()).st_nlink == 0:
+            raise self._in_use()
 
     def _recover(self) -> None:
         """Read header and rows, and cut off what a crash left unfinished."""
@@ -127,12 +139,19 @@ class Journal:
             try:
                 self._take(line)
             except (ValueError, TypeError, KeyError) as error:
-                if self._file.read(1):
+                if self._file.read(1) or not self._is_torn(line):
                     raise self._damaged(good) from error
                 # Never acknowledged as written: the service is asked for it again.
                 self._file.truncate(good)
                 return
             good += len(line)
+
+    def _is_torn(self, line: bytes) -> bool:
+        """Tell whether an unreadable last line is ours; without a header the file may be anybody's."""
+        if self.header is not None:
+            return True
+        begun = line.startswith(_HEADER_START) or _HEADER_START.startswith(line)
+        return begun and not line.endswith(b"\n")
 
     def _take(self, line: bytes) -> None:
         if not line.endswith(b"\n"):
@@ -147,9 +166,13 @@ class Journal:
         else:
             raise ValueError("another format")
 
+    def _in_use(self) -> JournalError:
+        return JournalError(f"{self.path}: another process is writing this output")
+
     def _damaged(self, offset: int) -> JournalError:
         return JournalError(
-            f"{self.path} is damaged at byte {offset}, or no journal: delete it to begin again"
+            f"{self.path} is damaged at byte {offset}, or no journal of longstream embed: "
+            "choose another --output, or delete it to begin again"
         )
 
     def _write(self, values: Iterable[dict[str, Any]]) -> None:

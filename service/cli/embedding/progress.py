@@ -44,7 +44,7 @@ class Pace:
 
 
 class ProgressBar:
-    """Shows a run on a terminal; elsewhere it stays silent.
+    """Shows a run on a terminal; elsewhere it says only that it waits.
 
     Args:
         console: Where to draw.
@@ -53,6 +53,8 @@ class ProgressBar:
 
     def __init__(self, console: Console, total_bytes: int | None) -> None:
         self._pace = Pace(total_bytes)
+        self._console = console
+        self._told: set[float] = set()
         self._bar = Progress(
             BarColumn(),
             TextColumn("{task.fields[chunks]} chunks, {task.fields[tokens]:,} tokens"),
@@ -85,9 +87,19 @@ class ProgressBar:
             tokens=status.tokens,
         )
 
-    def waiting(self, error: LongstreamError, _seconds: float) -> None:
-        """Show that the service is being waited for."""
+    def waiting(self, url: str, patience_s: float, error: LongstreamError) -> None:
+        """Show that the service is being waited for, and for how long at most.
+
+        Without a terminal it is one line for each patience, not one for each attempt: logs are kept.
+        """
         self._bar.update(self._task, description=f"waiting for the service: {error.code}")
+        if self._console.is_terminal or patience_s in self._told:
+            return
+        self._told.add(patience_s)
+        line = f"longstream: waiting up to {patience_s:g} s for {url}: {error.detail}"
+        self._console.print(
+            " ".join(line.split()), markup=False, highlight=False, emoji=False, soft_wrap=True
+        )
 
 
 def _clock_face(seconds: float) -> str:

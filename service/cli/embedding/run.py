@@ -4,22 +4,29 @@ The service keeps what it has read and the journal what it has answered. Whichev
 run sends again from the first row that the journal lacks; what the service knows already comes back replayed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from io import BufferedIOBase
 from pathlib import Path
 
 from service.cli.embedding.attach import attach, explained, source_changed
+from service.cli.embedding.batches import batches_of
 from service.cli.embedding.errors import RunError
 from service.cli.embedding.formats import write_output
 from service.cli.embedding.job import Job, Report, Status, Summary
 from service.cli.embedding.journal import Header, Journal, Row
 from service.cli.embedding.source import TextReader, chunks_of, file_sha256
-from service.client import Gone, LongstreamClient, NotFound
+from service.client import AppendResult, Gone, LongstreamClient, NotFound, PayloadTooLarge
 
 
-def run(job: Job, client: LongstreamClient, report: Report) -> Summary:
+def run(job: Job, client: LongstreamClient, report: Report, greet: Callable[[], None]) -> Summary:
     """Embed a text; after whatever went wrong, call it again with the same job.
+
+    Args:
+        job: What to do.
+        client: The service.
+        report: Told how far the run is.
+        greet: Called before the service is first asked, when everything on this side is in order.
 
     Raises:
         RunError: source, journal and service do not belong together.
@@ -30,6 +37,7 @@ def run(job: Job, client: LongstreamClient, report: Report) -> Summary:
     """
     digest = file_sha256(job.source) if isinstance(job.source, Path) else None
     with Journal(job.part) as journal:
+        greet()
         header = attach(job, digest, journal, client)
         with _opened(job) as stream:
             reader = TextReader(stream, job.name)
@@ -60,13 +68,7 @@ class _Reading:
     def read(self, reader: TextReader) -> Status:
         chunks = chunks_of(reader, self._job.chunk_chars)
         self._skip(chunks)
-        batch: list[str] = []
-        for text in chunks:
-            batch.append(text)
-            if len(batch) == self._job.batch:
-                self._send(batch)
-                batch = []
-        if batch:
+        for batch in batches_of(chunks, self._job.batch):
             self._send(batch)
         return self._status
 
@@ -78,8 +80,15 @@ class _Reading:
             self._advance([row], resumed=True)
 
     def _send(self, texts: list[str]) -> None:
-        with explained(self._job, self._header):
-            result = self._client.append(self._header.session, texts, self._journal.rows)
+        try:
+            result = self._asked(texts)
+        except PayloadTooLarge as error:
+            if len(texts) == 1:
+                raise self._too_large(error) from error
+            # A service may be set up with a lower limit than usual.
+            self._send(texts[: len(texts) // 2])
+            self._send(texts[len(texts) // 2 :])
+            return
         rows = [
             Row(chunk.seq, text, chunk.embedding, chunk.tokens, chunk.token_start, chunk.token_end)
             for text, chunk in zip(texts, result.chunks, strict=True)
@@ -92,6 +101,19 @@ class _Reading:
                 )
         self._journal.append(rows)
         self._advance(rows, resumed=False)
+
+    def _asked(self, texts: list[str]) -> AppendResult:
+        rows = self._journal.rows
+        with explained(self._job, self._header.session, rows):
+            return self._client.append(self._header.session, texts, rows)
+
+    def _too_large(self, error: PayloadTooLarge) -> RunError:
+        first = f"delete {self._job.part} and " if self._journal.rows else ""
+        return RunError(
+            f"chunk {self._journal.rows} of {self._job.name} is too large for the service: "
+            f"{first}run again with a smaller --chunk-chars than {self._job.chunk_chars} "
+            f"({error.detail})"
+        )
 
     def _advance(self, rows: list[Row], *, resumed: bool) -> None:
         self._status = self._status.plus(rows, resumed=resumed)

@@ -19,8 +19,8 @@ class Commit:
         record: The record afterwards, with `version == expected_version + 1`.
         state: The encoded state afterwards.
         chunk: The chunk and its answer, with `seq == record.next_seq - 1`.
-        key: The idempotency key this request began with, only on the request's first chunk.
-        forget_before: Chunks and keys with a smaller sequence number are dropped; 0 keeps all.
+        key: The idempotency key of the request, only on the request's first commit.
+        forget_before: Chunks with a smaller sequence number are dropped; 0 keeps all. Keys stay.
     """
 
     expected_version: int
@@ -64,7 +64,7 @@ class SessionStore(Protocol):
     async def get_with_state(
         self, tenant: str, session_id: str
     ) -> tuple[SessionRecord, bytes] | None:
-        """Return record and state as of one moment; a tombstone's state is empty."""
+        """Return record and state as of one moment; a deleted session's state is empty."""
         ...
 
     async def commit(self, commit: Commit) -> bool:
@@ -84,8 +84,9 @@ class SessionStore(Protocol):
     async def bury(self, record: SessionRecord, expected_version: int | None = None) -> bool:
         """Replace an open session by `record`, a tombstone with the same incarnation.
 
-        State, chunks and keys go. False and no change if the session is not open, is of another
-        incarnation, or is at another version than `expected_version` where that is given.
+        State, chunks and keys go with a `deleted` session and stay with a `lost` one. False and no
+        change if the session is not open, is of another incarnation, or is at another version than
+        `expected_version` where that is given.
         """
         ...
 

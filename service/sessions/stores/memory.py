@@ -64,11 +64,6 @@ class MemoryStore:
         if commit.forget_before > 0:
             for seq in [seq for seq in session.chunks if seq < commit.forget_before]:
                 del session.chunks[seq]
-            session.keys = {
-                name: key
-                for name, key in session.keys.items()
-                if key.first_seq >= commit.forget_before
-            }
         return True
 
     async def chunks(
@@ -88,9 +83,12 @@ class MemoryStore:
 
     async def bury(self, record: SessionRecord, expected_version: int | None = None) -> bool:
         """See `SessionStore.bury`."""
-        if self._open(record, expected_version) is None:
+        session = self._open(record, expected_version)
+        if session is None:
             return False
-        self._sessions[record.tenant, record.id] = _Session(record, b"")
+        session.record = record
+        if record.status == "deleted":
+            self._sessions[record.tenant, record.id] = _Session(record, b"")
         return True
 
     async def list(self, tenant: str, after: str | None, limit: int) -> list[SessionRecord]:

@@ -121,8 +121,9 @@ class SqliteStore:
                 session = _replace(database, record, expected_version)
                 if session is None:
                     return False
-                for statement in sql.EMPTY:
-                    database.execute(statement, (session,))
+                if record.status == "deleted":
+                    for statement in sql.EMPTY:
+                        database.execute(statement, (session,))
             return True
 
         return await self._on_thread(work)
@@ -201,5 +202,4 @@ def _add_chunk(database: sqlite3.Connection, session: int, commit: Commit) -> No
     if key is not None:
         database.execute(sql.SET_KEY, (session, key.key, key.digest, key.first_seq))
     if commit.forget_before > 0:
-        for statement in sql.FORGET:
-            database.execute(statement, (session, commit.forget_before))
+        database.execute(sql.FORGET, (session, commit.forget_before))

@@ -52,10 +52,7 @@ REPLACE: Final = f"""
 SET_STATE: Final = "UPDATE states SET data = ? WHERE session = ?"
 ADD_CHUNK: Final = f"INSERT INTO chunks (session, {_CHUNK}) VALUES (?, ?, ?, ?, ?, ?)"
 SET_KEY: Final = "INSERT OR REPLACE INTO keys (session, key, digest, first_seq) VALUES (?, ?, ?, ?)"
-FORGET: Final = (
-    "DELETE FROM chunks WHERE session = ? AND seq < ?",
-    "DELETE FROM keys WHERE session = ? AND first_seq < ?",
-)
+FORGET: Final = "DELETE FROM chunks WHERE session = ? AND seq < ?"
 EMPTY: Final = (
     "DELETE FROM states WHERE session = ?",
     "DELETE FROM chunks WHERE session = ?",

@@ -25,6 +25,12 @@ def test_features_are_elu_plus_one():
     torch.testing.assert_close(positive_features(x), expected)
 
 
+def test_features_stay_positive_where_elu_plus_one_rounds_to_zero():
+    x = torch.tensor([-16.0, -18.0, -60.0])
+    torch.testing.assert_close(positive_features(x), torch.exp(x), rtol=1e-6, atol=0)
+    assert (torch.nn.functional.elu(x) + 1)[1] == 0
+
+
 @pytest.mark.parametrize("rule", MEMORY_RULES)
 def test_a_single_binding_is_read_back_exactly(rule):
     key, value = tokens(1, 0)

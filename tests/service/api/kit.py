@@ -1,5 +1,6 @@
 """A whole API over fakes, in one process and without a network."""
 
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -13,13 +14,15 @@ from numpy.typing import NDArray
 from service.api.app import Services, create_app
 from service.config import LimitsConfig
 from service.errors import Conflict, Gone, NotFound, PreconditionFailed, Unprocessable
-from service.fake import FakeEncoder, fake_vector
 from service.metrics import GatewayMetrics
 from service.ports import ModelInfo, StageTimes
 from service.sessions.records import SessionRecord
+from tests.service.api.fake import FakeEncoder, fake_vector
 
 STATELESS = ModelInfo("multi-head", "multi-head", 8, 16, 0, "a" * 64, "base")
 INFINI = ModelInfo("infini", "infini", 8, 16, 304_128, "b" * 64, "base", "adapter", {"ndcg": 0.5})
+TEXT = "Well, Prince, so Genoa and Lucca are now just family estates. " * 40
+PLAIN = {"content-type": "text/plain; charset=utf-8"}
 TIMES = StageTimes(tokenize=0.001, queue=0.002, infer=0.003, persist=0.004)
 
 
@@ -80,9 +83,11 @@ class FakeCatalog:
         read = self._encoder.session(tenant, session_id)
         return record, fake_vector(f"document {read.past}", INFINI.dimensions)
 
-    async def delete(self, tenant: str, session_id: str, if_match: str | None = None) -> None:
+    async def delete(
+        self, tenant: str, session_id: str, if_match: tuple[str, ...] | None = None
+    ) -> None:
         record = await self.get(tenant, session_id)
-        if if_match is not None and if_match != record.etag:
+        if if_match is not None and not {record.etag, "*"} & set(if_match):
             raise PreconditionFailed("precondition_failed", "other version")
         self._records[session_id] = None
 
@@ -138,3 +143,22 @@ def assert_problem(response: httpx.Response, status: int, code: str) -> dict[str
     assert body["request_id"] == response.headers["x-request-id"]
     assert body["instance"].startswith("/")
     return body
+
+
+async def post_stream(
+    client: httpx.AsyncClient,
+    body: bytes | AsyncIterator[bytes],
+    query: str = "",
+    headers: dict[str, str] | None = None,
+) -> httpx.Response:
+    """Send a text to the stream of session `s1`."""
+    return await client.post(
+        f"/v1/sessions/s1/stream{query}", content=body, headers=headers or PLAIN
+    )
+
+
+def events_of(response: httpx.Response) -> list[dict[str, Any]]:
+    """Check that a stream was answered and return its events."""
+    assert response.status_code == 200, response.text
+    assert response.headers["content-type"] == "application/x-ndjson"
+    return [json.loads(line) for line in response.content.splitlines()]

@@ -4,7 +4,7 @@ import httpx
 import numpy as np
 import pytest
 
-from service.fake import fake_vector
+from tests.service.api.fake import fake_vector
 from tests.service.api.kit import assert_problem
 
 
@@ -98,17 +98,36 @@ async def test_if_match_and_idempotency_key_are_read_strictly(client):
 
     assert_problem(await with_header("If-Match", '"fake.9"'), 412, "precondition_failed")
     assert_problem(await with_header("If-Match", 'W/"fake.0"'), 412, "precondition_failed")
+    assert_problem(await with_header("If-Match", '"*"'), 412, "precondition_failed")
     assert_problem(await with_header("If-Match", "fake.0"), 400, "invalid_request")
     assert_problem(await with_header("Idempotency-Key", "k" * 256), 400, "invalid_request")
     assert_problem(await with_header("Idempotency-Key", ""), 400, "invalid_request")
     assert (await with_header("If-Match", '"fake.0"')).status_code == 200
     assert (await with_header("If-Match", "*")).status_code == 200
+    assert (await with_header("If-Match", '"x", "fake.2"')).status_code == 200
+    several = [("If-Match", '"x"'), ("If-Match", 'W/"y", "fake.3"')]
+    assert (await client.post(post, json=body, headers=several)).status_code == 200
 
 
 async def test_an_append_to_a_model_that_is_no_longer_served_is_503(client, api):
     await _create(client)
     api.app.state.services = replace(api.services, encoders={})
     assert_problem(await _append(client, ["x"]), 503, "model_unavailable")
+
+
+async def test_the_document_is_computed_only_where_it_is_returned(client, api, monkeypatch):
+    await _create(client)
+    wanted = []
+    append = api.infini.append
+
+    async def spy(command):
+        wanted.append(command.want_document)
+        return await append(command)
+
+    monkeypatch.setattr(api.infini, "append", spy)
+    await _append(client, ["one"])
+    await _append(client, ["two"], **{"return": ["tokens", "document"]})
+    assert wanted == [False, True]
 
 
 async def test_vectors_depend_on_what_came_before(client):

@@ -6,9 +6,7 @@ import json
 import pytest
 from starlette.types import Message, Scope
 
-from tests.service.api.kit import Api
-
-TEXT = "Well, Prince, so Genoa and Lucca are now just family estates. " * 40
+from tests.service.api.kit import TEXT, Api
 
 
 class Wire:

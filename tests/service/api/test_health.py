@@ -5,7 +5,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from service.api.readiness import Readiness
 from service.errors import Unavailable
-from service.fake import FakeEncoder
+from tests.service.api.fake import FakeEncoder
 from tests.service.api.kit import INFINI, STATELESS, assert_problem
 
 

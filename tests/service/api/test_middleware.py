@@ -4,6 +4,8 @@ import re
 import pytest
 import structlog
 
+from service.api.problems import PROBLEMS
+from service.metrics.catalogue import REJECT_REASONS
 from tests.service.api.kit import assert_problem
 
 
@@ -69,6 +71,24 @@ async def test_one_log_line_per_request_without_ids_or_texts(client):
     assert first["duration_ms"] > 0
     assert second["code"] == 404
     assert second["error"] == "session_not_found"
+
+
+@pytest.mark.parametrize("reason", REJECT_REASONS)
+async def test_every_reason_for_a_refusal_is_counted(client, api, reason):
+    async def gate() -> None:
+        raise PROBLEMS[reason].error(reason, "not now")
+
+    api.gate = gate
+    await client.post("/v1/embeddings", json={"model": "infini", "input": "x"})
+    # A probe is told the same and is no refused work.
+    await client.get("/health/ready")
+    counted = [
+        line for line in api.metrics.exposition().decode().splitlines() if "rejected" in line
+    ]
+    assert [line for line in counted if line.endswith(" 1.0")] == [
+        f'longstream_rejected_total{{reason="{reason}"}} 1.0'
+    ]
+    assert not any(line.endswith(" 2.0") for line in counted)
 
 
 async def test_requests_are_counted_by_template(client, api):

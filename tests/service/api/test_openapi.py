@@ -12,7 +12,7 @@ from typing import Any
 from fastapi.routing import APIRoute
 
 from service.api.app import _ROUTERS
-from service.schemas.base import SESSION_ID_PATTERN
+from service.sessions.names import SESSION_ID
 from tests.service.api.kit import Api
 
 FROZEN = Path(__file__).parents[2] / "data" / "openapi.json"
@@ -65,7 +65,8 @@ def test_all_references_lead_somewhere():
     assert named <= set(schemas)
     assert "HTTPValidationError" not in schemas
     parameter = document["paths"]["/v1/sessions/{session_id}"]["get"]["parameters"][0]
-    assert parameter["schema"]["pattern"] == SESSION_ID_PATTERN
+    assert parameter["schema"]["pattern"] == SESSION_ID.pattern
+    assert SESSION_ID.pattern in json.dumps(schemas["CreateSessionRequest"]["properties"]["id"])
     assert schemas["AppendRequest"]["additionalProperties"] is False
     assert set(schemas["AppendRequest"]["properties"]) == {
         "chunks",

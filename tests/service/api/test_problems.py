@@ -6,7 +6,7 @@ import pytest
 
 import service
 from service import errors
-from service.api.problems import PROBLEMS, MethodNotAllowed, RequestTimeout
+from service.api.problems import PROBLEMS, Forbidden, MethodNotAllowed, RequestTimeout
 from service.errors import ServiceError
 from tests.service.api.kit import assert_problem
 
@@ -14,14 +14,13 @@ CLASSES: list[type[ServiceError]] = [
     kind
     for _, kind in inspect.getmembers(errors, inspect.isclass)
     if issubclass(kind, ServiceError) and kind is not ServiceError
-] + [MethodNotAllowed, RequestTimeout]
-BY_STATUS = {kind.status: kind for kind in CLASSES}
+] + [Forbidden, MethodNotAllowed, RequestTimeout]
 
 
 @pytest.mark.parametrize("code", PROBLEMS)
 async def test_every_code_is_rendered_as_the_contract_says(code, client, api):
     row = PROBLEMS[code]
-    error = BY_STATUS[row.status](code, "What to do.", "field", {"expected_seq": 7})
+    error = row.error(code, "What to do.", "field", {"expected_seq": 7})
 
     async def gate() -> None:
         raise error
@@ -41,6 +40,18 @@ async def test_every_code_is_rendered_as_the_contract_says(code, client, api):
         assert body["detail"] == "What to do."
     else:
         assert "What to do" not in answer.text
+
+
+async def test_an_opaque_500_still_says_how_far_the_request_came(client, api):
+    async def gate() -> None:
+        raise errors.InternalError("internal_error", "secret", "p", {"next_seq": 3, "path": "/x"})
+
+    api.gate = gate
+    answer = await client.post("/v1/embeddings", json={"model": "infini", "input": "x"})
+    body = assert_problem(answer, 500, "internal_error")
+    assert body["next_seq"] == 3
+    assert "path" not in body
+    assert "secret" not in answer.text
 
 
 async def test_an_unlisted_code_keeps_its_status(client, api):
@@ -74,4 +85,4 @@ def test_every_code_raised_in_the_service_is_in_the_table():
     assert len(found) > 10
     by_name = {kind.__name__: kind for kind in CLASSES}
     for name, code in sorted(found):
-        assert PROBLEMS[code].status == by_name[name].status, (name, code)
+        assert PROBLEMS[code].error is by_name[name], (name, code)

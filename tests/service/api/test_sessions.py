@@ -143,6 +143,8 @@ async def test_a_session_stays_readable_while_its_model_is_down(api: Api, client
     answer = await client.get("/v1/sessions/s1")
     assert answer.status_code == 200
     assert answer.json()["memory_bytes"] is None
-    down_now = await client.get("/v1/models")
+    down_now = await client.get("/v1/models/infini")
     assert_problem(down_now, 503, "model_unavailable")
     assert down_now.headers["retry-after"] == "1"
+    listed = await client.get("/v1/models")
+    assert [model["id"] for model in listed.json()["data"]] == ["multi-head"]

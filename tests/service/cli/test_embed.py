@@ -8,18 +8,17 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-import typer
 from pyarrow import parquet
-from typer.testing import CliRunner
 
 from models.chunking import split_text
-from service.cli.embed import _SUFFIXES, embed
+from service.cli.embed import _SUFFIXES
 from service.cli.embedding.formats import WRITERS
+from tests.service.cli.embedding.kit import BOOK as TEXT
+from tests.service.cli.embedding.kit import invoke, write_book
 from tests.service.cli.serving import served
 from tests.service.client.fake import FakeService, problem
 from tests.service.client.vectors import vector_of
 
-TEXT = "".join(f"Sentence number {n} of a short book. " for n in range(400))
 CHUNKS = list(split_text(TEXT, 100))
 VECTORS = np.array([vector_of(*CHUNKS[: n + 1]) for n in range(len(CHUNKS))])
 # A test run that was started in the background hands down an ignored SIGINT; a terminal does not.
@@ -33,19 +32,10 @@ typer.run(embed)
 ROOT = Path(__file__).parents[3]
 
 
-def invoke(*arguments: object, text: str | None = None):
-    app = typer.Typer()
-    app.command()(embed)
-    return CliRunner().invoke(app, [str(argument) for argument in arguments], input=text)
-
-
 @pytest.fixture
 def book(tmp_path, monkeypatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    Path("texts").mkdir()
-    path = Path("texts/book.txt")
-    path.write_text(TEXT)
-    return path
+    return write_book()
 
 
 def test_each_format_holds_the_vectors(book):
@@ -88,25 +78,18 @@ def test_standard_input(book):
     assert [session.status for session in service.sessions.values()] == ["deleted"]
 
 
-def test_a_conflict_is_one_line_and_exit_code_1(book):
-    service = FakeService()
-    with served(service) as url:
-        assert invoke(book, "--session", "mine", "--url", url).exit_code == 0
-        Path("other.txt").write_text("Another text.")
-        result = invoke("other.txt", "--session", "mine", "--url", url)
-    assert result.exit_code == 1
-    assert result.stdout == ""
-    assert result.stderr.count("\n") == 1
-    assert "session mine has read another text than other.txt" in result.stderr
-
-
-def test_a_service_that_is_not_there_is_one_line_with_its_address(book):
-    url = "http://127.0.0.1:9"
-    result = invoke(book, "--retry-for", 0, "--url", url)
-    assert result.exit_code == 1
-    assert result.stderr.startswith(f"longstream: {url}: ")
-    assert "run the same command again to go on" in result.stderr
-    assert result.stderr.count("\n") == 1
+def test_a_closed_standard_input_is_a_usage_error(book):
+    command = [sys.executable, "-c", PROGRAM, "-"]
+    result = subprocess.run(
+        ["/bin/sh", "-c", 'exec "$@" <&-', "sh", *command],
+        check=False,
+        env={"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 2
+    assert "standard input is closed" in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def test_a_refusal_says_why(book):
@@ -115,6 +98,8 @@ def test_a_refusal_says_why(book):
         result = invoke(book, "--model", "other", "--url", url)
     assert result.exit_code == 1
     assert "model_not_found" in result.stderr
+    assert "again" not in result.stderr
+    assert not Path("book.txt.jsonl.part").exists()
 
 
 @pytest.mark.parametrize(
@@ -122,7 +107,6 @@ def test_a_refusal_says_why(book):
     [
         (["missing.txt"], "cannot read missing.txt: No such file or directory"),
         (["texts"], "texts is no regular file"),
-        (["texts/book.txt", "-o", "nowhere/out.npy"], "nowhere/out.npy.part: No such file"),
     ],
 )
 def test_files_that_are_not_there_are_named(book, arguments, message):
@@ -147,10 +131,19 @@ def test_wrong_bytes_are_named_by_their_offset(book):
         ["texts/book.jsonl", "-o", "texts/book.jsonl"],
         ["texts/book.txt", "--chunk-chars", "0"],
         ["texts/book.txt", "--batch", "1000"],
+        ["texts/book.txt", "-o", "nowhere/out.npy"],
+        ["texts/book.txt", "-o", "folder.npy"],
+        ["texts/out.npy.part", "-o", "texts/out.npy"],
+        ["texts/out.npy.tmp", "-o", "texts/../texts/out.npy"],
+        ["texts/folder"],
     ],
 )
 def test_options_that_cannot_be_meant_are_usage_errors(book, arguments):
+    Path("folder.npy").mkdir()
+    Path("folder.jsonl").mkdir()
+    before = sorted(Path.cwd().rglob("*"))
     assert invoke(*arguments).exit_code == 2
+    assert sorted(Path.cwd().rglob("*")) == before
 
 
 def started(book: Path, url: str) -> subprocess.Popen[str]:
@@ -190,7 +183,7 @@ def test_a_process_that_is_stopped_is_resumed_by_the_same_command(book, blow):
         if blow == signal.SIGINT:
             assert process.returncode == 130
             assert stderr.splitlines() == [
-                f"longstream: stopped: run the same command again to go on from {part}"
+                f"longstream: stopped; run the same command again to go on from {part}"
             ]
         else:
             assert process.returncode == -signal.SIGKILL
@@ -226,3 +219,14 @@ def test_the_client_needs_neither_torch_nor_the_server():
         [sys.executable, "-c", check], cwd=ROOT, check=True, capture_output=True, text=True
     )
     assert result.stdout == "[]\n"
+
+
+def test_the_help_names_the_defaults_that_are_worked_out(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")
+    text = invoke("--help").stdout
+    for default in (
+        "15 until it has answered, then 300",
+        "derived from the job",
+        "FILE.jsonl, here",
+    ):
+        assert f"[default: ({default})]" in text

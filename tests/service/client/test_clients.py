@@ -144,8 +144,10 @@ def test_an_id_cannot_leave_its_place_in_the_path(client, service):
         client.session("a/../b?c#d é")
     assert service.requests[-1].url.raw_path == b"/v1/sessions/a%2F..%2Fb%3Fc%23d%20%C3%A9"
     for name in ("", ".", ".."):
-        with pytest.raises(ValueError, match="cannot be the id"):
+        with pytest.raises(Invalid, match="cannot be the id"):
             client.delete(name)
+        with pytest.raises(Invalid, match="cannot be the id"):
+            client.model(name)
 
 
 def test_an_answer_of_another_service_is_a_protocol_error(client, service):

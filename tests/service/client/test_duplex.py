@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from typing import Any
 
+import httpx
 import pytest
 import uvicorn
 
@@ -21,6 +22,7 @@ from service.client import (
     StreamEvent,
     TransportError,
 )
+from service.client.duplex import DuplexTransport
 
 Message = MutableMapping[str, Any]
 App = Callable[
@@ -150,10 +152,12 @@ def test_nobody_listening_is_a_transport_error(run):
         run(url, "a")
 
 
-@both
-def test_an_unknown_scheme_is_a_transport_error(run):
-    with pytest.raises(TransportError, match="gopher"):
-        run("gopher://127.0.0.1", "a")
+def test_a_transport_speaks_no_unknown_scheme():
+    with (
+        httpx.Client(transport=DuplexTransport()) as client,
+        pytest.raises(httpx.UnsupportedProtocol, match="gopher"),
+    ):
+        client.get("gopher://127.0.0.1")
 
 
 @both

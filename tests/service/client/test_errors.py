@@ -92,3 +92,5 @@ def test_timeouts_and_broken_connections_are_told_apart():
     broken = errors.error_of_transport(httpx.ConnectError("refused"))
     assert (broken.code, broken.detail) == ("connection_failed", "refused")
     assert isinstance(broken, LongstreamError)
+    numbered = errors.error_of_transport(httpx.ConnectError("[Errno 111] Connection refused"))
+    assert numbered.detail == "Connection refused"

@@ -38,3 +38,12 @@ def test_settings_are_not_read_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "LONGSTREAM_PORT" not in environment
     assert environment["UNRELATED"] == "kept"
     assert ray_flags(ServiceConfig()).items() <= environment.items()
+
+
+def test_what_an_own_cluster_listens_on_and_keeps_is_bounded() -> None:
+    environment = driver_environment(ServiceConfig(), own_cluster=True)
+    # Ray rotates the output of workers only if this is set.
+    assert 0 < int(environment["RAY_ROTATION_MAX_BYTES"]) <= 64 * 1024**2
+    assert "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER" not in ray_flags(ServiceConfig())
+    named = driver_environment(ServiceConfig(), own_cluster=False)
+    assert "RAY_enable_metrics_collection" not in named

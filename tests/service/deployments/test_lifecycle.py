@@ -1,14 +1,17 @@
 """How the service starts and ends: in order, by force, and when it cannot."""
 
 import concurrent.futures
+import contextlib
 import json
 import signal
+import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from os import getuid
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
@@ -40,6 +43,21 @@ def run_directory(service: RunningService) -> Path:
     records = (Path(tempfile.gettempdir()) / f"longstream-{getuid()}").glob("*/processes.json")
     [own] = [r for r in records if pids & {entry["pid"] for entry in json.loads(r.read_text())}]
     return own.parent
+
+
+@contextlib.contextmanager
+def unfinished_request(service: RunningService) -> Iterator[None]:
+    """Hold a request open whose body never comes: an orderly stop waits for it as long as it may."""
+    url = httpx.URL(service.url)
+    with socket.create_connection((url.host, url.port or 80)) as connection:
+        connection.sendall(
+            b"POST /v1/embeddings HTTP/1.1\r\nHost: localhost\r\n"
+            b"Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
+        )
+        # The gateway must have read it before the service is told to stop.
+        with service.client() as http:
+            assert http.get("/health/live").status_code == 200
+        yield
 
 
 def test_sigterm_finishes_running_requests_and_leaves_nothing(tmp_path: Path, config: Path) -> None:
@@ -92,6 +110,19 @@ def test_a_driver_that_dies_ends_the_command_with_an_error(running: RunningServi
     assert alive(processes) == []
 
 
+def test_a_ray_that_dies_ends_the_command_with_an_error(running: RunningService) -> None:
+    processes = running.processes()
+    [victim] = [
+        one
+        for one in psutil.Process(running.process.pid).children(recursive=True)
+        if one.name() == "raylet"
+    ]
+    victim.kill()
+    assert running.process.wait(timeout=10) == 1
+    assert running.said().count("longstream: broke down: Ray's raylet has ended\n") == 1
+    assert alive(processes) == []
+
+
 def test_weights_that_are_not_there_are_one_line_and_exit_code_1(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(
@@ -100,21 +131,27 @@ def test_weights_that_are_not_there_are_one_line_and_exit_code_1(tmp_path: Path)
     )
     ended = subprocess.run(
         [*LONGSTREAM, "serve", "--config", str(file)],
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
         timeout=120,
         check=False,
     )
     assert ended.returncode == 1
-    (line,) = [line for line in ended.stderr.splitlines() if "cannot start" in line]
+    said = [line for line in ended.stdout.splitlines() if line.startswith("longstream:")]
+    (line,) = [line for line in said if "cannot start" in line]
     assert str(tmp_path / "nothing") in line
+    assert said[-1] == line
 
 
 def test_a_second_ctrl_c_ends_it_at_once(running: RunningService) -> None:
     processes = running.processes()
-    running.process.send_signal(signal.SIGINT)
-    eventually(lambda: "finishing running requests" in running.said(), 5)
-    if running.process.poll() is None:
+    with unfinished_request(running):
         running.process.send_signal(signal.SIGINT)
-    running.process.wait(timeout=10)
+        eventually(lambda: "finishing running requests" in running.said(), 5)
+        # An idle service would be gone by now.
+        with pytest.raises(subprocess.TimeoutExpired):
+            running.process.wait(timeout=6)
+        running.process.send_signal(signal.SIGINT)
+        assert running.process.wait(timeout=6) == 1
     assert alive(processes) == []

@@ -77,7 +77,7 @@ async def test_two_deaths_are_unavailable() -> None:
         (AppendCommand("t", "s", ("a",), first_seq=0), 2),
         (AppendCommand("t", "s", ("a",), idempotency_key="k"), 2),
         (AppendCommand("t", "s", ("a",)), 1),
-        (AppendCommand("t", "s", ("a",), if_match="e"), 1),
+        (AppendCommand("t", "s", ("a",), if_match=("e",)), 1),
     ],
 )
 async def test_only_an_append_that_names_its_chunks_is_repeated(

@@ -1,6 +1,8 @@
 import json
+import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import psutil
 import pytest
 
 from service.deployments.processes import ProcessId
-from service.deployments.runs import RECORD, Run, hold
+from service.deployments.runs import RECORD, Run, hold, runs_root
 from service.errors import ConfigError
 
 
@@ -110,3 +112,17 @@ def test_a_link_in_its_place_is_refused(tmp_path: Path) -> None:
     (tmp_path / "runs").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(ConfigError, match="belongs to another user"):
         Run.begin(tmp_path / "runs")
+
+
+@pytest.mark.parametrize("bytes_too_long", [0, 1])
+def test_a_temporary_directory_too_long_for_rays_sockets_is_not_used(
+    monkeypatch: pytest.MonkeyPatch, bytes_too_long: int
+) -> None:
+    name = f"/longstream-{os.getuid()}"
+    socket = "/12345678/session_2026-07-02_17-52-31_123456_4194304/sockets/plasma_store"
+    room = 107 - len(name) - len(socket) + bytes_too_long
+    temporary = "/" + "t" * (room - 1)
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: temporary)
+    expected = "/tmp" if bytes_too_long else temporary  # noqa: S108 - the documented place
+    assert runs_root() == Path(expected + name)

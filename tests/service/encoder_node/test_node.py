@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.config import ModelConfig, ServiceConfig
+from models.loading import load_encoder
+from service.config import EngineConfig, ModelConfig, ServiceConfig
 from service.encoder_node import EncoderNode
-from service.errors import BadRequest, ConfigError, Unprocessable
+from service.errors import BadRequest, ConfigError, Unavailable, Unprocessable
 from service.ports import AppendCommand
 from service.sessions.catalog import SessionCatalog
 from service.sessions.stores import open_store
@@ -65,8 +67,9 @@ async def test_short_texts_come_back_at_unit_length_and_in_order(node: EncoderNo
 async def test_a_text_over_the_window_is_never_cut_silently(node: EncoderNode):
     has_memory = (await node.info()).memory_bytes > 0
     if has_memory:
-        vectors = (await node.embed([LONG, "short"], truncate=False)).vectors
-        assert abs(np.linalg.norm(vectors[0]) - 1) < 1e-6
+        texts = [LONG, f"{LONG} Another ending."]
+        vectors = (await node.embed(texts, truncate=False)).vectors
+        assert np.abs(vectors[0] - vectors[1]).max() > 1e-4
         return
     with pytest.raises(Unprocessable) as refused:
         await node.embed(["short", LONG], truncate=False)
@@ -81,9 +84,42 @@ async def test_a_long_text_is_the_document_vector_of_a_session_with_it(
     infini: EncoderNode, config: ServiceConfig
 ):
     session = await open_session(config, infini)
-    result = await infini.append(AppendCommand("public", session, (LONG,), 0))
+    command = AppendCommand("public", session, (LONG,), 0, want_document=True)
+    result = await infini.append(command)
     stateless = await infini.embed([LONG], truncate=False)
+    assert result.document is not None
     np.testing.assert_allclose(stateless.vectors[0], result.document, atol=1e-5)
+
+
+async def test_a_chunk_is_the_mean_over_all_its_segments_by_hand(
+    infini: EncoderNode, config: ServiceConfig
+):
+    loaded = load_encoder("infini", ModelConfig(id="m", attention="infini").weights)
+    segments = loaded.tokenizer.segments([LONG])[0]
+    assert len(segments) > 2
+    memory, total = loaded.encoder.empty_memory(), np.zeros(384)
+    with torch.inference_mode():
+        for segment in segments:
+            output = loaded.encoder([segment], [memory])
+            assert output.memories is not None
+            memory, total = output.memories[0], total + output.sums[0].numpy()
+    session = await open_session(config, infini)
+    [answer] = (await infini.append(AppendCommand("public", session, (LONG,), 0))).answers
+    np.testing.assert_allclose(answer.embedding, total / np.linalg.norm(total), atol=1e-5)
+    assert answer.tokens == sum(segment.content_tokens for segment in segments)
+
+
+async def test_an_embedding_request_that_fails_leaves_no_work_behind(tmp_path: Path):
+    tight = ServiceConfig(data_dir=tmp_path, engine=EngineConfig(step_tokens=256, queue_tokens=512))
+    node = await EncoderNode.start(ModelConfig(id="m", attention="infini"), tight)
+    long = node.embed([LONG] * 3, truncate=False)
+    crowd = [asyncio.create_task(node.embed([LONG] * 6 + SENTENCES, truncate=False)), long]
+    done = await asyncio.gather(*crowd, return_exceptions=True)
+    assert any(isinstance(result, Unavailable) for result in done)
+    await asyncio.sleep(0)
+    assert node._engine.queued_tokens == 0
+    assert len((await node.embed(["hi"], truncate=False)).vectors) == 1
+    await node.stop()
 
 
 async def test_any_grouping_gives_the_same_vectors(infini: EncoderNode, config: ServiceConfig):

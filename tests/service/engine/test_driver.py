@@ -130,3 +130,27 @@ async def test_stopping_refuses_what_still_waits(encoder: Encoder, counter: Coun
     done = await asyncio.gather(*requests, return_exceptions=True)
     assert any(isinstance(result, Unavailable) for result in done)
     assert all(isinstance(result, (Unavailable, list)) for result in done)
+
+
+async def test_a_sequence_is_admitted_once_and_read_in_order(
+    engine: Engine, encoder: Encoder, counter: Counter
+):
+    gate, empty = Gate(encoder), encoder.empty_memory()
+    sequence = [segment(*range(2, 20)), segment(5), segment(6, 7)]
+    reading = asyncio.create_task(engine.read(sequence, empty))
+    await asyncio.sleep(0.05)
+    crowd = asyncio.create_task(engine.submit([segment(3)] * 30, empty))
+    await asyncio.sleep(0.05)
+    with pytest.raises(Unavailable):
+        await engine.read([segment(*range(2, 20))], empty)
+    gate.open.set()
+    result = await reading
+    await crowd
+    memory, total = empty, np.zeros(encoder.config.width)
+    with torch.inference_mode():
+        for part in sequence:
+            output = encoder([part], [memory])
+            assert output.memories is not None
+            memory, total = output.memories[0], total + output.sums[0].numpy()
+    np.testing.assert_allclose(result.total, total, atol=1e-4)
+    assert (result.tokens, result.memory.tokens_seen) == (27, 21)

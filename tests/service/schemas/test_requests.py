@@ -41,6 +41,13 @@ def test_a_wrong_text_ends_the_check():
     assert error.value.error_count() == 1
 
 
+@pytest.mark.parametrize("member", ["x", 1, "tokens"])
+def test_a_member_that_is_none_or_one_too_many_ends_the_check(member):
+    with pytest.raises(ValidationError) as error:
+        AppendRequest.model_validate({"chunks": ["a"], "return": [member] * 100_000})
+    assert error.value.error_count() == 1
+
+
 @pytest.mark.parametrize("name", ["a", "A-z_9", "x" * 128])
 def test_session_ids_that_can_be(name):
     assert CreateSessionRequest.model_validate({"model": "m", "id": name}).id == name

@@ -1,10 +1,12 @@
 """A store with one session and one replica over it."""
 
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
+from service.errors import ServiceError
 from service.ports import AppendResult, ModelInfo
 from service.sessions.appender import Appender
 from service.sessions.catalog import SessionCatalog
@@ -16,6 +18,7 @@ from tests.service.sessions.fakes import (
     WIDTH,
     FakeReader,
     Listener,
+    command,
     ticking,
 )
 
@@ -57,3 +60,14 @@ class Bench:
 
 def vectors(*results: AppendResult) -> list[NDArray[np.float32]]:
     return [answer.embedding for result in results for answer in result.answers]
+
+
+async def refused(
+    bench: Bench, error_type: type[ServiceError], *chunks: str, **options: Any
+) -> ServiceError:
+    """Return the error of an append that changes nothing."""
+    before = await bench.store.get_with_state(TENANT, "s")
+    with pytest.raises(error_type) as caught:
+        await bench.append(command(*chunks, **options))
+    assert await bench.store.get_with_state(TENANT, "s") == before
+    return caught.value

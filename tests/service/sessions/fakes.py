@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from models.memory import Memory
 from service.errors import Unavailable
 from service.ports import AppendCommand, ModelInfo, StageTimes
-from service.sessions.codec import StateArrays, document_vector
+from service.sessions.codec import StateArrays, document_vector, encode
 from service.sessions.observer import SessionEvent
 from service.sessions.protocol import next_record
 from service.sessions.reading import Reading
 from service.sessions.records import ChunkRecord, KeyRecord, SessionRecord
 from service.sessions.state import SessionState
-from service.sessions.stores.base import Commit
+from service.sessions.stores.base import Commit, SessionStore
 
 WIDTH = 4
 SHAPE = (2, 1, 2, 2)
@@ -50,9 +50,10 @@ class FakeReader:
         self.meanwhile: Callable[[str], Awaitable[object]] | None = None
         self.distort: Callable[[Reading], Reading] = lambda reading: reading
         self.texts: list[str] = []
+        self.shape = SHAPE
 
     def empty(self) -> Memory:
-        return Memory.empty(*SHAPE)
+        return Memory.empty(*self.shape)
 
     async def read(self, text: str, memory: Memory) -> Reading:
         self.texts.append(text)
@@ -73,7 +74,7 @@ class FakeReader:
         vector = noise + 0.5 * past
         vector = vector / vector.norm()
         if tokens == 0:
-            return Reading(np.zeros(WIDTH, np.float32), 0, memory, StageTimes(infer=0.5))
+            return Reading(vector.numpy(), 0, memory, StageTimes(infer=0.5))
         after = Memory(
             memory.matrix * 0.75 + vector.reshape(1, 1, 2, 2),
             memory.normaliser + tokens,
@@ -98,13 +99,15 @@ class Listener:
 
     events: Counter[str] = field(default_factory=Counter)
     positions: list[int] = field(default_factory=list)
+    tokens: list[int] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
 
     def event(self, name: SessionEvent) -> None:
         self.events[name] += 1
 
-    def appended(self, position_tokens: int, seconds: float) -> None:
+    def appended(self, position_tokens: int, tokens: int, seconds: float) -> None:
         self.positions.append(position_tokens)
+        self.tokens.append(tokens)
         self.seconds.append(seconds)
 
 
@@ -123,10 +126,11 @@ def command(
     *chunks: str,
     session: str = "s",
     first: int | None = None,
-    if_match: str | None = None,
+    if_match: tuple[str, ...] | None = None,
     key: str | None = None,
+    document: bool = False,
 ) -> AppendCommand:
-    return AppendCommand(TENANT, session, chunks, first, if_match, key)
+    return AppendCommand(TENANT, session, chunks, first, if_match, key, want_document=document)
 
 
 def make_record(
@@ -189,3 +193,13 @@ def make_state(seed: int = 0, width: int = WIDTH) -> StateArrays:
 
 def as_session_state(arrays: StateArrays) -> SessionState:
     return SessionState.from_arrays(arrays, Memory.empty(*SHAPE))
+
+
+async def advance(
+    store: SessionStore, record: SessionRecord, blob: bytes | None = None, tokens: int = 5
+) -> SessionRecord:
+    """Commit one chunk whose state is `blob`."""
+    state = encode(make_state()) if blob is None else blob
+    following = next_record(record, tokens, len(state), 50.0)
+    assert await store.commit(Commit(record.version, following, state, make_chunk(record.next_seq)))
+    return following

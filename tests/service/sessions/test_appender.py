@@ -3,7 +3,6 @@
 import asyncio
 import itertools
 import json
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,13 +15,11 @@ from service.errors import (
     Gone,
     NotFound,
     PreconditionFailed,
-    ServiceError,
     Unavailable,
-    Unprocessable,
 )
 from service.ports import AppendResult, ModelInfo
 from service.sessions.codec import state_bytes
-from tests.service.sessions.bench import STATE_BYTES, TEXTS, Bench, vectors
+from tests.service.sessions.bench import STATE_BYTES, TEXTS, Bench, refused, vectors
 from tests.service.sessions.fakes import (
     SHAPE,
     TENANT,
@@ -32,7 +29,7 @@ from tests.service.sessions.fakes import (
 
 
 async def test_an_append_answers_for_every_chunk(bench):
-    result = await bench.append(command(*TEXTS, first=0))
+    result = await bench.append(command(*TEXTS, first=0, document=True))
     expected, document = bench.reader.fold(TEXTS)
     np.testing.assert_array_equal(vectors(result), expected)
     np.testing.assert_array_equal(result.document, document)
@@ -49,6 +46,7 @@ async def test_an_append_answers_for_every_chunk(bench):
     assert result.times.persist > 0
     assert bench.listener.events == {"create": 1, "append": 5}
     assert bench.listener.positions == [0, 3, 5, 5, 7]
+    assert bench.listener.tokens == [3, 2, 0, 2, 5]
     assert bench.appender.state_bytes == state_bytes(SHAPE, WIDTH)
     _, blob = await bench.store.get_with_state(TENANT, "s")
     assert len(blob) == bench.appender.state_bytes
@@ -65,7 +63,9 @@ async def test_grouping_changes_nothing(cuts, hot_bytes, numbered):
     bench = await Bench(hot_bytes=hot_bytes).begin()
     edges = [0, *sorted(cuts), 10]
     results = [
-        await bench.append(command(*texts[start:end], first=start if numbered else None))
+        await bench.append(
+            command(*texts[start:end], first=start if numbered else None, document=True)
+        )
         for start, end in itertools.pairwise(edges)
     ]
     expected, document = bench.reader.fold(texts)
@@ -84,7 +84,7 @@ async def test_eviction_loses_nothing():
     for name in "abcd":
         np.testing.assert_array_equal(vectors(*results[name]), bench.reader.fold(TEXTS)[0])
     assert len(bench.hot) <= 2
-    assert bench.listener.events["evict"] == bench.hot.evictions > 0
+    assert bench.listener.events["evict"] > 0
     assert bench.listener.events["recover"] == 4 * (len(TEXTS) - 1)
 
 
@@ -93,36 +93,6 @@ async def test_a_hot_state_saves_the_load(bench):
         await bench.append(command(text))
     assert bench.listener.events["recover"] == 0
     assert bench.hot.nbytes == STATE_BYTES
-
-
-async def test_a_repeated_request_is_replayed_and_computes_nothing(bench):
-    first = await bench.append(command(*TEXTS, first=0))
-    await bench.append(command("later", first=5))
-    read = len(bench.reader.texts)
-    again = await bench.append(command(*TEXTS, first=0))
-    np.testing.assert_array_equal(vectors(again), vectors(first))
-    assert all(answer.replayed for answer in again.answers)
-    assert [answer.token_start for answer in again.answers] == [0, 3, 5, 5, 7]
-    assert (again.next_seq, len(bench.reader.texts)) == (6, read)
-    np.testing.assert_array_equal(again.document, bench.reader.fold([*TEXTS, "later"])[1])
-    assert bench.listener.events["replay"] == 5
-
-
-async def test_a_request_may_overlap_what_was_read(bench):
-    await bench.append(command(*TEXTS[:3], first=0))
-    result = await bench.append(command(*TEXTS[1:], first=1))
-    assert [answer.replayed for answer in result.answers] == [True, True, False, False]
-    np.testing.assert_array_equal(vectors(result), bench.reader.fold(TEXTS)[0][1:])
-
-
-async def refused(
-    bench: Bench, error_type: type[ServiceError], *chunks: str, **options: Any
-) -> ServiceError:
-    before = await bench.store.get_with_state(TENANT, "s")
-    with pytest.raises(error_type) as caught:
-        await bench.append(command(*chunks, **options))
-    assert await bench.store.get_with_state(TENANT, "s") == before
-    return caught.value
 
 
 async def test_conflicts_and_gaps_change_nothing(bench):
@@ -148,59 +118,15 @@ async def test_an_error_in_the_middle_says_how_far_it_came(bench):
     np.testing.assert_array_equal(vectors(result), bench.reader.fold(["a", "b", "bad", "c"])[0])
 
 
-async def test_an_idempotency_key_pins_an_assigned_number(bench):
-    await bench.append(command("zero"))
-    first = await bench.append(command("a", "b", key="k"))
-    await bench.append(command("later"))
-    again = await bench.append(command("a", "b", key="k"))
-    assert [answer.seq for answer in again.answers] == [1, 2]
-    assert all(answer.replayed for answer in again.answers)
-    np.testing.assert_array_equal(vectors(again), vectors(first))
-    assert (await bench.catalog.get(TENANT, "s")).next_seq == 4
-    error = await refused(bench, Unprocessable, "a", "c", key="k")
-    assert error.code == "idempotency_key_reused"
-
-
-async def test_a_key_also_resumes_a_request_that_failed_half_way(bench):
-    bench.reader.fail_on = "b"
-    with pytest.raises(Unavailable, match="queue"):
-        await bench.append(command("a", "b", key="k"))
-    bench.reader.fail_on = None
-    result = await bench.append(command("a", "b", key="k"))
-    assert [(answer.seq, answer.replayed) for answer in result.answers] == [(0, True), (1, False)]
-
-
-async def test_two_requests_with_one_key_at_once_are_one(bench):
-    results = await asyncio.gather(*(bench.append(command("a", "b", key="k")) for _ in range(5)))
-    assert {result.next_seq for result in results} == {2}
-    assert bench.listener.events["append"] == 2
-
-
-async def test_without_number_and_key_every_request_counts(bench):
-    await asyncio.gather(*(bench.append(command("same")) for _ in range(5)))
-    assert (await bench.catalog.get(TENANT, "s")).next_seq == 5
-
-
 async def test_if_match(bench):
     record = await bench.catalog.get(TENANT, "s")
-    result = await bench.append(command("a", "b", first=0, if_match=record.etag))
-    error = await refused(bench, PreconditionFailed, "c", if_match=record.etag)
+    result = await bench.append(command("a", "b", first=0, if_match=(record.etag,)))
+    error = await refused(bench, PreconditionFailed, "c", if_match=(record.etag,))
     assert error.extras == {"etag": result.etag, "next_seq": 2}
-    again = await bench.append(command("a", "b", first=0, if_match=record.etag))
+    again = await bench.append(command("a", "b", first=0, if_match=(record.etag,)))
     assert all(answer.replayed for answer in again.answers)
-    assert (await bench.append(command("c", if_match=result.etag))).next_seq == 3
-
-
-async def test_only_so_many_answers_are_kept():
-    bench = await Bench(kept=2).begin()
-    await bench.append(command("a", "b", "c", "d", first=0, key="k"))
-    # The request under way kept all of its own.
-    assert (await bench.append(command("a", "b", "c", "d", first=0))).answers[0].replayed
-    await bench.append(command("e", first=4))
-    assert (await bench.append(command("d", "e", first=3))).next_seq == 5
-    error = await refused(bench, Conflict, "c", first=2)
-    assert "no longer kept" in error.detail
-    assert await bench.store.key(TENANT, "s", "k") is None
+    assert (await bench.append(command("c", if_match=(record.etag, result.etag)))).next_seq == 3
+    assert (await bench.append(command("d", if_match=("*",)))).next_seq == 4
 
 
 async def test_a_changed_model_is_refused(bench):

@@ -1,13 +1,14 @@
 """Two replicas that own one session: whatever they do, the log is one chain."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from service.errors import Conflict
+from service.errors import Conflict, Unprocessable
 from service.sessions.records import ChunkRecord
 from service.sessions.stores import MemoryStore, SqliteStore
 from tests.service.sessions.bench import TEXTS, Bench, vectors
@@ -26,6 +27,17 @@ async def test_two_owners_of_one_file_make_one_chain(tmp_path):
     path = tmp_path / "sessions.sqlite3"
     async with SqliteStore(path) as first, SqliteStore(path) as second:
         owners = [await Bench(first).begin(), Bench(second)]
+        together = asyncio.Barrier(2)
+
+        def meet(owner: Bench) -> Callable[[str], Awaitable[None]]:
+            async def once(_: str) -> None:
+                owner.reader.meanwhile = None
+                await together.wait()
+
+            return once
+
+        for owner in owners:
+            owner.reader.meanwhile = meet(owner)
         told: dict[int, tuple[str, NDArray[np.float32]]] = {}
 
         async def write(owner: Bench, who: int) -> None:
@@ -48,7 +60,7 @@ async def test_two_owners_of_one_file_make_one_chain(tmp_path):
         assert len(await chain(owners[0])) == 24
         _, stored = await owners[1].catalog.document(TENANT, "s")
         np.testing.assert_array_equal(stored, document)
-        # They did get in each other's way.
+        # They did get in each other's way, at least where both were made to read the first chunk.
         computed = sum(len(owner.reader.texts) for owner in owners)
         assert computed > 24
 
@@ -121,6 +133,23 @@ async def test_an_unnumbered_request_takes_no_strangers_chunk_for_its_own():
     with pytest.raises(Conflict) as caught:
         await mine.append(command("first", "second"))
     assert caught.value.extras == {"expected_seq": 5, "provided_seq": 4, "next_seq": 5}
+
+
+async def test_a_key_that_another_owner_took_meanwhile_stays_theirs():
+    store = MemoryStore()
+    mine, theirs = await Bench(store).begin(), Bench(store)
+    await theirs.append(command("a", first=0))
+
+    async def intrude(_: str) -> None:
+        mine.reader.meanwhile = None
+        await theirs.append(command("b", key="k"))
+
+    mine.reader.meanwhile = intrude
+    with pytest.raises(Unprocessable) as caught:
+        await mine.append(command("a", "b", "c", first=0, key="k"))
+    assert caught.value.code == "idempotency_key_reused"
+    assert (await theirs.append(command("b", key="k"))).answers[0].replayed
+    assert len(await chain(theirs)) == 2
 
 
 async def test_an_owner_that_always_loses_gives_up():

@@ -13,21 +13,17 @@ from service.errors import (
     Gone,
     NotFound,
     PreconditionFailed,
-    Unavailable,
     Unprocessable,
 )
 from service.sessions.catalog import SessionCatalog
-from service.sessions.codec import document_vector, encode, state_bytes, unread
-from service.sessions.protocol import next_record
-from service.sessions.records import SessionRecord
-from service.sessions.stores import Commit, MemoryStore, SessionStore
+from service.sessions.codec import document_vector
+from service.sessions.stores import MemoryStore
 from tests.service.sessions.fakes import (
     INFO,
-    SHAPE,
     TENANT,
     WIDTH,
     Listener,
-    make_chunk,
+    advance,
     make_state,
     ticking,
 )
@@ -48,16 +44,6 @@ def listener():
 @pytest.fixture
 def catalog(store, listener):
     return SessionCatalog(store, ticking(), listener)
-
-
-async def advance(
-    store: SessionStore, record: SessionRecord, blob: bytes | None = None, tokens: int = 5
-) -> SessionRecord:
-    """Commit one chunk whose state is `blob`."""
-    state = encode(make_state()) if blob is None else blob
-    following = next_record(record, tokens, len(state), 50.0)
-    assert await store.commit(Commit(record.version, following, state, make_chunk(record.next_seq)))
-    return following
 
 
 async def test_create_gives_a_random_id_and_get_finds_it(catalog, listener):
@@ -85,7 +71,25 @@ async def test_an_id_is_used_once_even_after_deletion(catalog, listener):
 
 
 @pytest.mark.parametrize(
-    "name", ["", ".", "..", ".a", "a/b", "a b", "ü", "a\n", "a\0", "\ud800", "a" * 129, "%2e"]
+    "name",
+    [
+        "",
+        ".",
+        "..",
+        ".a",
+        "a/b",
+        "a b",
+        "ü",
+        "a\n",
+        "a\0",
+        "\ud800",
+        "a" * 129,
+        "%2e",
+        "a.b",
+        "a~b",
+        "a:b",
+        "a@b",
+    ],
 )
 async def test_impossible_ids(catalog, name):
     with pytest.raises(BadRequest):
@@ -95,7 +99,7 @@ async def test_impossible_ids(catalog, name):
             await call(TENANT, name)
 
 
-@pytest.mark.parametrize("name", ["a", "A.b-c_d~e:f@g", "-", "a" * 128, "0.."])
+@pytest.mark.parametrize("name", ["a", "A-b_c", "-", "_", "0", "a" * 128])
 async def test_possible_ids(catalog, name):
     assert (await catalog.create(TENANT, INFO, name)).id == name
     assert (await catalog.get(TENANT, name)).id == name
@@ -134,9 +138,9 @@ async def test_deleting_on_condition(catalog, store):
     record = await catalog.create(TENANT, INFO, "s")
     moved = await advance(store, record)
     with pytest.raises(PreconditionFailed) as caught:
-        await catalog.delete(TENANT, "s", if_match=record.etag)
+        await catalog.delete(TENANT, "s", if_match=(record.etag,))
     assert caught.value.extras == {"etag": moved.etag}
-    await catalog.delete(TENANT, "s", if_match=moved.etag)
+    await catalog.delete(TENANT, "s", if_match=(record.etag, moved.etag))
     with pytest.raises(Gone):
         await catalog.get(TENANT, "s")
 
@@ -153,7 +157,7 @@ async def test_a_conditional_delete_cannot_hit_a_session_that_moved_on(listener)
     catalog = SessionCatalog(store, observer=listener)
     record = await catalog.create(TENANT, INFO, "s")
     with pytest.raises(PreconditionFailed):
-        await catalog.delete(TENANT, "s", if_match=record.etag)
+        await catalog.delete(TENANT, "s", if_match=(record.etag,))
     assert listener.events == {"create": 1}
     await catalog.delete(TENANT, "s")
 
@@ -166,62 +170,6 @@ async def test_the_document_vector_begins_as_zeros_and_follows_the_state(catalog
     found, vector = await catalog.document(TENANT, "s")
     assert found == moved
     np.testing.assert_array_equal(vector, document_vector(make_state().document))
-
-
-def broken_states() -> dict[str, bytes]:
-    good = encode(make_state())
-    flipped = bytearray(good)
-    flipped[state_bytes(SHAPE, WIDTH) // 2] ^= 4
-    nothing = encode(replace(unread(WIDTH), tokens=5))
-    return {"flip": bytes(flipped), "short": good[:-1], "none": b"", "empty memory": nothing}
-
-
-@pytest.mark.parametrize("kind", broken_states())
-async def test_a_state_that_does_not_verify_is_lost_for_good(catalog, store, listener, kind):
-    record = await catalog.create(TENANT, INFO, "s")
-    await advance(store, record, broken_states()[kind])
-    for call in (catalog.document, catalog.document, catalog.get, catalog.delete):
-        with pytest.raises(Gone) as caught:
-            await call(TENANT, "s")
-        assert caught.value.code == "session_lost"
-    assert listener.events == {"create": 1, "lost": 1}
-
-
-async def test_state_and_record_must_agree_on_the_tokens(catalog, store):
-    record = await catalog.create(TENANT, INFO, "s")
-    await advance(store, record, tokens=6)
-    with pytest.raises(Gone):
-        await catalog.document(TENANT, "s")
-
-
-async def test_a_session_that_moved_on_is_not_buried_for_its_old_state(listener):
-    class HealingStore(MemoryStore):
-        """Another owner commits a sound state right after the broken one was read."""
-
-        async def get_with_state(self, tenant, session_id):
-            row = await super().get_with_state(tenant, session_id)
-            if row is not None and row[0].version == 1:
-                await advance(self, row[0], encode(replace(make_state(), tokens=10)))
-            return row
-
-    store = HealingStore()
-    catalog = SessionCatalog(store, observer=listener)
-    record = await catalog.create(TENANT, INFO, "s")
-    await advance(store, record, b"broken")
-    found, _ = await catalog.document(TENANT, "s")
-    assert (found.version, found.status) == (2, "open")
-    assert "lost" not in listener.events
-
-
-async def test_a_state_of_a_newer_release_is_kept(catalog, store, monkeypatch):
-    record = await catalog.create(TENANT, INFO, "s")
-    with monkeypatch.context() as patch:
-        patch.setattr("service.sessions.codec._VERSION", 2)
-        newer = encode(make_state())
-    await advance(store, record, newer)
-    with pytest.raises(Unavailable, match="newer release"):
-        await catalog.document(TENANT, "s")
-    assert (await catalog.get(TENANT, "s")).status == "open"
 
 
 async def test_listing_pages(catalog):

@@ -1,5 +1,7 @@
 from dataclasses import replace
 
+import numpy as np
+
 from service.sessions.hot import HotStates
 from tests.service.sessions.fakes import Listener, as_session_state, make_record, make_state
 
@@ -27,21 +29,25 @@ def test_the_least_recently_used_state_makes_room():
     assert hot.get(first) is STATE
     hot.put(third, STATE)
     assert [hot.get(record) is STATE for record in (first, second, third)] == [True, False, True]
-    assert (len(hot), hot.nbytes, hot.evictions) == (2, 2 * STATE.nbytes, 1)
+    assert (len(hot), hot.nbytes) == (2, 2 * STATE.nbytes)
     assert listener.events == {"evict": 1}
 
 
 def test_putting_a_session_again_counts_its_bytes_once():
-    hot = HotStates(STATE.nbytes)
+    listener = Listener()
+    hot = HotStates(STATE.nbytes, listener)
     hot.put(make_record(version=1), STATE)
     hot.put(make_record(version=2), STATE)
-    assert (len(hot), hot.nbytes, hot.evictions) == (1, STATE.nbytes, 0)
+    assert (len(hot), hot.nbytes, listener.events["evict"]) == (1, STATE.nbytes, 0)
     hot.drop("tenant-a", "s")
     hot.drop("tenant-a", "s")
     assert (len(hot), hot.nbytes) == (0, 0)
 
 
 def test_a_state_that_cannot_fit_displaces_nothing():
-    none = HotStates(0)
-    none.put(make_record(), STATE)
-    assert (len(none), none.nbytes, none.evictions) == (0, 0, 0)
+    listener = Listener()
+    hot = HotStates(2 * STATE.nbytes - 1, listener)
+    hot.put(make_record("small"), STATE)
+    hot.put(make_record("large"), replace(STATE, document=np.zeros(STATE.nbytes)))
+    assert (len(hot), hot.nbytes) == (1, STATE.nbytes)
+    assert not listener.events

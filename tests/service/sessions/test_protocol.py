@@ -19,7 +19,7 @@ def refused(
     seq: int,
     kept: ChunkRecord | None = None,
     digest: bytes = SAME,
-    if_match: str | None = None,
+    if_match: tuple[str, ...] | None = None,
 ) -> ServiceError:
     with pytest.raises(error_type) as caught:
         decide(RECORD, kept, seq, digest, if_match)
@@ -54,20 +54,27 @@ def test_a_forgotten_answer_is_said_to_be_no_longer_kept():
     assert "no longer kept" in error.detail
 
 
-@pytest.mark.parametrize("if_match", [None, "*", RECORD.etag])
+@pytest.mark.parametrize(
+    "if_match", [None, ("*",), (RECORD.etag,), ("i1.4", RECORD.etag), ("i1.4", "*")]
+)
 def test_a_condition_that_holds_changes_nothing(if_match):
     assert decide(RECORD, None, 5, SAME, if_match) == Apply(5)
 
 
 @pytest.mark.parametrize("seq", [5, 8, 1])
 def test_a_failed_condition_comes_before_the_order_and_tells_the_current_tag(seq):
-    error = refused(PreconditionFailed, seq, if_match="i1.4")
+    error = refused(PreconditionFailed, seq, if_match=("i1.4", "i1.50"))
     assert error.extras == {"etag": "i1.5"}
+    assert "i1.4, i1.50" in error.detail
+
+
+def test_an_empty_list_of_tags_matches_nothing():
+    refused(PreconditionFailed, 5, if_match=())
 
 
 def test_a_replay_is_answered_whatever_the_condition_says():
-    assert isinstance(decide(RECORD, make_chunk(3), 3, SAME, "i1.3"), Replay)
-    refused(PreconditionFailed, 3, make_chunk(3), OTHER, if_match="i1.3")
+    assert isinstance(decide(RECORD, make_chunk(3), 3, SAME, ("i1.3",)), Replay)
+    refused(PreconditionFailed, 3, make_chunk(3), OTHER, if_match=("i1.3",))
 
 
 @pytest.mark.parametrize("status", ["deleted", "lost"])
@@ -121,10 +128,16 @@ def test_the_record_after_a_chunk():
     assert following.etag != RECORD.etag
 
 
-def test_a_tombstone_keeps_the_name_and_no_content():
+def test_what_was_deleted_keeps_the_name_and_no_content():
     grave = protocol.tombstone(RECORD, "deleted", 99.0)
     assert (grave.status, grave.incarnation, grave.metadata) == ("deleted", "i1", "{}")
+    assert grave.state_bytes == 0
     assert grave.etag != RECORD.etag
+
+
+def test_what_was_lost_keeps_everything():
+    grave = protocol.tombstone(RECORD, "lost", 99.0)
+    assert grave == replace(RECORD, status="lost", version=6, updated_at=99.0)
 
 
 @pytest.mark.parametrize(

@@ -9,22 +9,41 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+import typer
+from typer.testing import CliRunner, Result
 
 from models.chunking import split_text
+from service.cli.embed import embed
 from service.cli.embedding.job import Job, Summary
 from service.cli.embedding.run import run
 from service.client import LongstreamClient, RetryPolicy
-from tests.service.client.fake import FakeService
+from tests.service.client.fake import FakeService, problem
 from tests.service.client.vectors import vector_of
 
 TEXT = "".join(f"Sentence number {n} of a short book. " for n in range(100))
+BOOK = "".join(f"Sentence number {n} of a short book. " for n in range(400))
 CHUNKS = list(split_text(TEXT, 100))
 
 
 def perform(job: Job, service: FakeService, report: Any = lambda _status: None) -> Summary:
     retry = RetryPolicy(retry_for_s=2, first_wait_s=0.001, longest_wait_s=0.01)
     with LongstreamClient(transport=httpx.MockTransport(service), retry=retry) as client:
-        return run(job, client, report)
+        return run(job, client, report, lambda: None)
+
+
+def invoke(*arguments: object, text: str | None = None) -> Result:
+    """Run the command in this process."""
+    app = typer.Typer()
+    app.command()(embed)
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], input=text)
+
+
+def write_book() -> Path:
+    """Put the book into a folder below the current one."""
+    Path("texts").mkdir()
+    path = Path("texts/book.txt")
+    path.write_text(BOOK)
+    return path
 
 
 def expected() -> list[dict[str, Any]]:
@@ -64,3 +83,14 @@ def interrupted(job: Job, service: FakeService) -> str:
 
 def piped(job: Job, text: str) -> Job:
     return dataclasses.replace(job, source=BytesIO(text.encode()))
+
+
+def limited(service: FakeService, body_bytes: int) -> None:
+    """Make a service refuse larger bodies."""
+
+    def refuse_large(request: httpx.Request) -> httpx.Response | None:
+        if len(request.content) <= body_bytes:
+            return None
+        return problem(413, "payload_too_large", detail=f"larger than {body_bytes} bytes")
+
+    service.faults = [refuse_large] * 10_000

@@ -120,3 +120,51 @@ def test_beginning_again_empties_it(path):
     with Journal(path) as journal:
         journal.begin(HEADER)
         assert (journal.rows, list(journal.read())) == (0, [])
+
+
+@pytest.mark.parametrize(
+    "notes",
+    [
+        "my precious note",
+        "my precious note\n",
+        "{}",
+        '{"format":"another"}\n',
+        "\0" * 30,
+        '{"format":"longstream embed journal 1"}\n',
+    ],
+)
+def test_one_line_of_somebody_else_is_left_alone(path, notes):
+    path.write_text(notes)
+    with pytest.raises(JournalError, match="no journal"):
+        Journal(path)
+    assert path.read_text() == notes
+
+
+def test_a_journal_without_rows_does_not_stay(path):
+    with Journal(path):
+        pass
+    assert not path.exists()
+    with Journal(path) as journal:
+        journal.begin(HEADER)
+        assert path.exists()
+    assert not path.exists()
+    written(path, 1)
+    with Journal(path):
+        pass
+    assert path.exists()
+
+
+def test_leaving_a_removed_journal_spares_the_next_one(path):
+    with Journal(path) as journal:
+        journal.remove()
+        path.write_text("the next one")
+    assert path.read_text() == "the next one"
+
+
+def test_a_file_that_is_removed_while_it_is_opened_is_in_use(path, monkeypatch):
+    def removed_first(*_args: object) -> None:
+        path.unlink()
+
+    monkeypatch.setattr("service.cli.embedding.journal.fcntl.flock", removed_first)
+    with pytest.raises(JournalError, match="another process"):
+        Journal(path)

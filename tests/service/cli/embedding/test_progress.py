@@ -44,7 +44,8 @@ def drawn(*, terminal: bool) -> str:
     console = Console(file=text, force_terminal=terminal, width=120)
     with ProgressBar(console, 1_000) as bar:
         bar(Status(3, 600, 1_234))
-        bar.waiting(TransportError(None, "connection_failed", "refused"), 1.0)
+        for patience in (15.0, 15.0, 300.0, 300.0):
+            bar.waiting("http://x", patience, TransportError(None, "connection_failed", "refused"))
     return text.getvalue()
 
 
@@ -53,5 +54,8 @@ def test_a_terminal_shows_the_run():
     assert "waiting for the service: connection_failed" in drawn(terminal=True)
 
 
-def test_elsewhere_it_is_silent():
-    assert drawn(terminal=False) == ""
+def test_elsewhere_it_says_once_that_it_waits_and_how_long():
+    assert drawn(terminal=False).splitlines() == [
+        "longstream: waiting up to 15 s for http://x: refused",
+        "longstream: waiting up to 300 s for http://x: refused",
+    ]

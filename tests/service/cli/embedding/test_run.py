@@ -5,8 +5,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from service.cli.embedding.errors import SourceError
 from service.cli.embedding.job import Status
-from service.cli.embedding.journal import Journal
+from service.cli.embedding.journal import Header, Journal
+from service.cli.embedding.run import run
+from service.client import LongstreamClient
 from tests.service.cli.embedding.kit import (
     CHUNKS,
     TEXT,
@@ -14,6 +17,7 @@ from tests.service.cli.embedding.kit import (
     interrupted,
     killed,
     let_pass,
+    limited,
     perform,
     piped,
     rows_of,
@@ -50,7 +54,8 @@ def test_a_run_killed_at_any_request_goes_on_where_it_was(job, service, requests
     with pytest.raises(KeyboardInterrupt):
         perform(job, service)
     assert not job.output.exists()
-    kept = len(job.part.read_bytes().splitlines())
+    kept = len(job.part.read_bytes().splitlines()) if job.part.exists() else 0
+    assert kept != 1, "a journal without rows stayed"
     asked_before = len(service.requests)
     summary = perform(job, service)
     assert rows_of(job.output) == expected()
@@ -159,3 +164,39 @@ def test_a_pipe_is_resumed_by_the_same_text(job, service):
     perform(piped(job, TEXT), service)
     assert rows_of(job.output) == expected()
     assert len(service.sessions) == 1
+
+
+@pytest.mark.parametrize("batch", [1, 256])
+def test_a_request_stays_small_whatever_the_options_ask_for(job, service, batch):
+    assert isinstance(job.source, Path)
+    job.source.write_text("é\x01" * 1_000_000)
+    perform(dataclasses.replace(job, chunk_chars=20_000, batch=batch), service)
+    sizes = [len(request.content) for request in service.requests if request.method == "POST"]
+    assert max(sizes) <= 2**20
+    if batch == 256:
+        # 100 chunks of 80,000 bytes: thirteen fit.
+        assert len(sizes) == 1 + 8
+
+
+def test_a_service_with_a_lower_limit_gets_smaller_requests(job, service):
+    limited(service, 500)
+    perform(dataclasses.replace(job, batch=8), service)
+    assert rows_of(job.output) == expected()
+
+
+def test_a_journal_without_rows_binds_nothing(job, service):
+    header = Header("gone", "multi-head", 7, "d" * 64, 3)
+    line = {"format": "longstream embed journal 1", **dataclasses.asdict(header)}
+    job.part.write_text(json.dumps(line, separators=(",", ":")) + "\n")
+    perform(job, service)
+    assert rows_of(job.output) == expected()
+
+
+def test_the_service_is_greeted_once_and_only_when_all_is_well_here(job, service):
+    greeted: list[int] = []
+    with LongstreamClient(transport=httpx.MockTransport(service)) as client:
+        missing = dataclasses.replace(job, source=job.output.with_name("missing.txt"))
+        with pytest.raises(SourceError):
+            run(missing, client, lambda _status: None, lambda: greeted.append(0))
+        run(job, client, lambda _status: None, lambda: greeted.append(len(service.requests)))
+    assert greeted == [0]

@@ -8,17 +8,18 @@ import pytest
 
 from service.cli.embedding.errors import JournalError, RunError, SourceError
 from service.cli.embedding.journal import Journal
-from service.client import Invalid, LongstreamClient, TransportError
+from service.client import Invalid, LongstreamClient, NotFound, TransportError
 from tests.service.cli.embedding.kit import (
     TEXT,
     expected,
     interrupted,
     let_pass,
+    limited,
     perform,
     piped,
     rows_of,
 )
-from tests.service.client.fake import FakeService, problem, refuse
+from tests.service.client.fake import FakeService, model_card, problem, refuse
 
 
 def test_a_session_that_is_gone_says_what_to_do(job, service):
@@ -134,3 +135,67 @@ def test_a_pipe_is_not_resumed_by_another_text(job, service, other):
     interrupted(piped(job, TEXT), service)
     with pytest.raises(RunError, match="begun with another text"):
         perform(piped(job, other), service)
+
+
+def forgetful(_request: httpx.Request) -> httpx.Response:
+    return httpx.Response(200, json=model_card("multi-head") | {"memory_bytes": 0})
+
+
+def test_a_model_without_memory_is_refused_and_names_those_that_have_one(job, service):
+    service.faults = [forgetful]
+    with pytest.raises(
+        RunError, match=r"multi-head has no memory .*: choose a --model that has: infini$"
+    ):
+        perform(dataclasses.replace(job, model="multi-head"), service)
+    assert service.sessions == {}
+    assert not job.part.exists()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "answers", "error"),
+    [
+        ({"model": "multi-head"}, [forgetful], RunError),
+        ({"model": "multi-hed"}, [], NotFound),
+        (
+            {"session": "no good"},
+            [let_pass] * 2 + [lambda _request: problem(400, "invalid_request")],
+            Invalid,
+        ),
+        ({"chunk_chars": 2}, [refuse] * 10_000, TransportError),
+    ],
+)
+def test_a_run_that_failed_at_once_does_not_bind_the_next(job, service, wrong, answers, error):
+    service.faults = answers
+    with pytest.raises(error):
+        perform(dataclasses.replace(job, **wrong), service)
+    assert not job.part.exists()
+    service.faults = []
+    perform(job, service)
+    assert rows_of(job.output) == expected()
+
+
+def test_a_chunk_over_the_limit_of_the_service_says_what_helps(job, service):
+    limited(service, 140)
+    large = (
+        r"chunk 0 of .*book\.txt is too large .*: run again with a smaller --chunk-chars than 100"
+    )
+    with pytest.raises(RunError, match=large):
+        perform(job, service)
+    assert not job.part.exists()
+
+
+def test_a_large_chunk_in_the_middle_says_that_the_journal_is_in_the_way(job, service):
+    assert isinstance(job.source, Path)
+    job.source.write_text("short. " * 40 + "\x01" * 400)
+    limited(service, 500)
+    with pytest.raises(RunError, match=r"delete .*\.part and run again with a smaller --chunk-"):
+        perform(job, service)
+    assert job.part.exists()
+
+
+def test_advice_does_not_name_a_journal_that_is_removed(job, service):
+    explicit = dataclasses.replace(job, session="mine", keep_session=False)
+    perform(explicit, service)
+    with pytest.raises(RunError) as caught:
+        perform(explicit, service)
+    assert ".part" not in str(caught.value)

@@ -2,7 +2,7 @@ import hashlib
 from io import BytesIO
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.chunking import split_text
@@ -25,11 +25,13 @@ def read(data: bytes, step: int = 65_536) -> str:
     return "".join(TextReader(Trickle(data, step), "x.txt"))
 
 
+@settings(deadline=None)
 @given(st.text(), st.integers(min_value=1, max_value=5))
 def test_text_survives_any_cutting_of_its_bytes(text, step):
     assert read(text.encode(), step) == text.removeprefix("\ufeff")
 
 
+@settings(deadline=None)
 @given(
     st.text().filter(lambda text: not text.startswith("\ufeff")),
     st.sampled_from([b"\xff", b"\xc3(", b"\xe2\x82", b"\xed\xa0\x80", b"\xf0\x9f\x98"]),

@@ -95,29 +95,38 @@ async def test_chunks_come_in_order_from_where_they_are_asked_for(store):
     assert await store.chunks("tenant-b", "s", 0, 10) == []
 
 
-async def test_forgetting_drops_old_answers_and_their_keys(store):
+async def test_forgetting_drops_old_answers_and_no_key(store):
     record = await grown(store, RECORD, 3, key="k")
     await store.commit(make_commit(record, key="new", forget_before=3))
     assert [chunk.seq for chunk in await store.chunks(TENANT, "s", 0, 10)] == [3]
-    assert await store.key(TENANT, "s", "k") is None
+    assert await store.key(TENANT, "s", "k") == KeyRecord("k", b"d" * 32, 2)
     assert await store.key(TENANT, "s", "new") == KeyRecord("new", b"d" * 32, 3)
 
 
-async def test_a_key_that_was_forgotten_may_stand_for_something_new(store):
+async def test_a_lost_session_is_closed_and_keeps_everything(store):
     record = await grown(store, RECORD, 2, key="k")
-    assert await store.key(TENANT, "s", "k") == KeyRecord("k", b"d" * 32, record.next_seq - 1)
-
-
-async def test_burying_leaves_a_tombstone_and_nothing_else(store):
-    record = await grown(store, RECORD, 2, key="k")
+    _, state = await store.get_with_state(TENANT, "s")
     grave = tombstone(record, "lost", 77.0)
+    assert await store.bury(grave, expected_version=2) is True
+    assert await store.get(TENANT, "s") == grave
+    assert await store.get_with_state(TENANT, "s") == (grave, state)
+    assert await store.chunks(TENANT, "s", 0, 10) == [make_chunk(0), make_chunk(1)]
+    assert await store.key(TENANT, "s", "k") == KeyRecord("k", b"d" * 32, 1)
+    assert await store.list(TENANT, None, 10) == []
+    assert await store.create(make_record(incarnation="i2"), b"again") is False
+    assert await store.commit(make_commit(grave)) is False
+
+
+async def test_deleting_leaves_a_tombstone_and_nothing_else(store):
+    record = await grown(store, RECORD, 2, key="k")
+    grave = tombstone(record, "deleted", 77.0)
     assert await store.bury(grave) is True
     assert await store.get(TENANT, "s") == grave
     assert await store.get_with_state(TENANT, "s") == (grave, b"")
     assert await store.chunks(TENANT, "s", 0, 10) == []
     assert await store.key(TENANT, "s", "k") is None
     assert await store.create(make_record(incarnation="i2"), b"again") is False
-    assert await store.bury(tombstone(record, "deleted", 78.0)) is False
+    assert await store.bury(tombstone(record, "lost", 78.0)) is False
     assert await store.get(TENANT, "s") == grave
 
 

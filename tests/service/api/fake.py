@@ -1,7 +1,4 @@
-"""An encoder without a model: deterministic vectors at no cost.
-
-For tests of the HTTP layer, and for the floor of a load test: what everything but the models costs.
-"""
+"""An encoder without a model: deterministic vectors at no cost, for tests of the HTTP layer."""
 
 import hashlib
 from collections import defaultdict
@@ -28,6 +25,7 @@ class FakeSession:
 
     texts: list[str] = field(default_factory=list)
     answers: list[ChunkAnswer] = field(default_factory=list)
+    keys: dict[str, int] = field(default_factory=dict)
     tokens: int = 0
     past: str = ""
 
@@ -103,27 +101,42 @@ class FakeEncoder:
         """Read chunks by the rules of the contract: replay, then condition, then order."""
         await self._gate()
         session = self.session(command.tenant, command.session_id)
-        first = len(session.texts) if command.first_seq is None else command.first_seq
+        first = self._first_seq(session, command)
         answers = tuple(
             self._one(session, seq, text, command.if_match if seq == first else None)
             for seq, text in enumerate(command.chunks, start=first)
         )
-        document = fake_vector(f"document {session.past}", self._info.dimensions)
+        if command.idempotency_key is not None:
+            session.keys[command.idempotency_key] = first
+        document = None
+        if command.want_document:
+            document = fake_vector(f"document {session.past}", self._info.dimensions)
         return AppendResult(answers, len(session.texts), session.etag, document, self._times)
 
     async def check(self) -> None:
         """Pass, unless the gate raises."""
         await self._gate()
 
-    def _one(self, session: FakeSession, seq: int, text: str, if_match: str | None) -> ChunkAnswer:
+    def _first_seq(self, session: FakeSession, command: AppendCommand) -> int:
+        if command.first_seq is not None:
+            return command.first_seq
+        return session.keys.get(command.idempotency_key or "", len(session.texts))
+
+    def _one(
+        self, session: FakeSession, seq: int, text: str, if_match: tuple[str, ...] | None
+    ) -> ChunkAnswer:
         expected = len(session.texts)
         if seq < expected and session.texts[seq] == text:
             kept = session.answers[seq]
             return ChunkAnswer(
                 kept.seq, kept.embedding, kept.tokens, kept.token_start, replayed=True
             )
-        if if_match is not None and if_match != session.etag:
-            raise PreconditionFailed("precondition_failed", f"The session is at {session.etag}.")
+        if if_match is not None and not {session.etag, "*"} & set(if_match):
+            raise PreconditionFailed(
+                "precondition_failed",
+                f"The session is at {session.etag}.",
+                extras={"next_seq": expected},
+            )
         if seq != expected:
             raise Conflict(
                 "sequence_conflict",

@@ -2,15 +2,16 @@ import numpy as np
 import pytest
 
 from service.errors import Conflict, PreconditionFailed, Unprocessable
-from service.fake import FakeEncoder, fake_vector
 from service.ports import AppendCommand, EncoderPort, ModelInfo
+from tests.service.api.fake import FakeEncoder, fake_vector
 
 INFO = ModelInfo("m", "infini", 6, 4, 100, "f", "base")
 STATELESS = ModelInfo("m", "multi-head", 6, 4, 0, "f", "base")
 
 
 def _command(*chunks: str, first_seq: int | None = None, if_match: str | None = None):
-    return AppendCommand("t", "s", chunks, first_seq, if_match)
+    tags = None if if_match is None else (if_match,)
+    return AppendCommand("t", "s", chunks, first_seq, tags, want_document=True)
 
 
 async def test_it_is_a_port_that_answers_the_same_every_time():
@@ -21,6 +22,7 @@ async def test_it_is_a_port_that_answers_the_same_every_time():
     second = await two.append(_command("c"))
     np.testing.assert_array_equal(first.answers[1].embedding, second.answers[0].embedding)
     np.testing.assert_array_equal(first.document, second.document)
+    assert first.document is not None
     assert first.document.dtype == np.float32
     assert np.linalg.norm(first.document) == pytest.approx(1.0, abs=1e-6)
     assert [(a.tokens, a.token_start) for a in first.answers] == [(2, 0), (1, 2)]

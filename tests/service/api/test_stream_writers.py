@@ -1,0 +1,104 @@
+"""What a stream asks of the encoder: numbers, keys and conditions, and what a second writer does to it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+
+from service.ports import AppendCommand, AppendResult
+from service.sessions.names import IDEMPOTENCY_KEY
+from tests.service.api.kit import PLAIN, TEXT, events_of, post_stream
+
+Append = Callable[[AppendCommand], Awaitable[AppendResult]]
+
+
+@pytest.fixture
+def commands(api, monkeypatch) -> list[AppendCommand]:
+    """The commands that reach the encoder."""
+    seen: list[AppendCommand] = []
+    append: Append = api.infini.append
+
+    async def spy(command: AppendCommand) -> AppendResult:
+        seen.append(command)
+        return await append(command)
+
+    monkeypatch.setattr(api.infini, "append", spy)
+    return seen
+
+
+@pytest.mark.usefixtures("session")
+async def test_every_chunk_is_an_append_of_its_own_even_of_one_huge_piece(client, commands):
+    events = events_of(await post_stream(client, TEXT.encode() * 20, "?chunk_chars=100"))
+    assert {len(command.chunks) for command in commands} == {1}
+    assert len(commands) == len(events) - 1 > 400
+
+
+@pytest.mark.usefixtures("session")
+async def test_with_first_seq_chunks_are_numbered_and_the_condition_is_about_the_first(
+    client, commands
+):
+    headers = {**PLAIN, "if-match": '"a", "fake.0"'}
+    events_of(await post_stream(client, TEXT.encode(), "?first_seq=0", headers))
+    assert [command.first_seq for command in commands] == list(range(len(commands)))
+    assert [command.if_match for command in commands] == [("a", "fake.0"), None, None]
+    assert {command.idempotency_key for command in commands} == {None}
+
+
+@pytest.mark.usefixtures("session")
+async def test_without_first_seq_each_append_has_a_key_and_follows_the_last_one(client, commands):
+    events_of(await post_stream(client, TEXT.encode()))
+    events_of(await post_stream(client, b"More."))
+    assert {command.first_seq for command in commands} == {None}
+    assert [command.if_match for command in commands] == [None, ("fake.1",), ("fake.2",), None]
+    assert len({command.idempotency_key for command in commands}) == 4
+    assert all(IDEMPOTENCY_KEY.fullmatch(command.idempotency_key or "") for command in commands)
+
+
+@pytest.mark.usefixtures("session")
+async def test_two_streams_of_equal_text_are_never_merged(client, api):
+    other_may_go, first_may_go_on = asyncio.Event(), asyncio.Event()
+
+    async def halting() -> AsyncIterator[bytes]:
+        yield TEXT.encode()
+        other_may_go.set()
+        await first_may_go_on.wait()
+        yield TEXT.encode()
+
+    first = asyncio.ensure_future(post_stream(client, halting()))
+    await other_may_go.wait()
+    read = len(api.infini.session("public", "s1").texts)
+    # What the first stream reads next is read by a stranger now, word for word.
+    stranger = events_of(await post_stream(client, TEXT.encode()))
+    assert all(event["replayed"] is False for event in stranger[:-1])
+    first_may_go_on.set()
+    *chunks, error = events_of(await asyncio.wait_for(first, 5))
+    assert [event["seq"] for event in chunks] == list(range(read))
+    assert error["error"]["code"] == "sequence_conflict"
+    assert "another writer" in error["detail"].lower()
+    assert error["provided_seq"] == read
+    assert error["expected_seq"] == error["next_seq"] == read + len(stranger) - 1
+
+
+@pytest.mark.usefixtures("session")
+async def test_a_retry_that_finds_a_stranger_after_its_chunk_ends_the_stream(
+    client, api, monkeypatch
+):
+    append: Append = api.infini.append
+    calls = 0
+
+    async def dying(command: AppendCommand) -> AppendResult:
+        nonlocal calls
+        calls += 1
+        result = await append(command)
+        if calls == 2:
+            # The answer is lost with its replica; before the retry another writer comes.
+            await append(AppendCommand(command.tenant, command.session_id, ("stranger",)))
+            result = await append(command)
+        return result
+
+    monkeypatch.setattr(api.infini, "append", dying)
+    *chunks, error = events_of(await post_stream(client, TEXT.encode()))
+    assert [event["seq"] for event in chunks] == [0, 1]
+    assert [event["replayed"] for event in chunks] == [False, True]
+    assert error["error"]["code"] == "sequence_conflict"
+    assert error["next_seq"] == 3
