@@ -12,7 +12,7 @@ from models.config import AttentionOptions, EncoderConfig
 from models.encoder import Encoder
 from models.errors import WeightsError
 from models.tokenizer import Tokenizer
-from models.weights import Checkpoint, fingerprint, load_base, locate
+from models.weights import Checkpoint, fingerprint, load_base, locate, on_this_machine
 
 # Grows when the same weights begin to mean another function: pooling, segmentation, memory arithmetic.
 COMPUTATION_VERSION = 1
@@ -50,8 +50,7 @@ def load_encoder(
     Raises:
         WeightsError: unknown variant, or the checkpoint is missing, incomplete or of another architecture.
     """
-    if attention not in ATTENTIONS:
-        raise WeightsError(f"unknown attention {attention!r}; known: {', '.join(ATTENTIONS)}")
+    _require_known(attention)
     options = options or AttentionOptions()
     checkpoint = locate(weights)
     config = read_config(checkpoint)
@@ -74,6 +73,25 @@ def load_encoder(
         base=checkpoint.name,
         fingerprint=fingerprint(description, encoder.state_dict()),
     )
+
+
+def check_model(attention: str, weights: str) -> None:
+    """Find out whether a model can be expected to load, without loading or downloading weights.
+
+    Raises:
+        WeightsError: unknown variant, or the checkpoint is not there, incomplete or of another architecture.
+    """
+    _require_known(attention)
+    checkpoint = on_this_machine(weights)
+    if checkpoint is not None:
+        read_config(checkpoint)
+        for name in ("model.safetensors", "tokenizer.json"):
+            checkpoint.file(name)
+
+
+def _require_known(attention: str) -> None:
+    if attention not in ATTENTIONS:
+        raise WeightsError(f"unknown attention {attention!r}; known: {', '.join(ATTENTIONS)}")
 
 
 def build_encoder(attention: str, config: EncoderConfig, options: AttentionOptions) -> Encoder:

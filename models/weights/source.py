@@ -70,6 +70,19 @@ def locate(source: str, download: Download = snapshot_download) -> Checkpoint:
     return Checkpoint(directory.resolve().name, directory)
 
 
+def on_this_machine(source: str) -> Checkpoint | None:
+    """Find a checkpoint without downloading; None for an allowed hub id, which may still have to be fetched.
+
+    Raises:
+        WeightsError: nothing is there, or the hub id is not allowed.
+    """
+    kind, _, name = source.partition(":")
+    if kind == "hub":
+        _allowed(name.partition("@")[0])
+        return None
+    return locate(source)
+
+
 def _from_package(name: str) -> Checkpoint:
     spec = importlib.util.find_spec(name.replace("-", "_"))
     if spec is None or not spec.submodule_search_locations:
@@ -79,10 +92,7 @@ def _from_package(name: str) -> Checkpoint:
 
 def _from_hub(name: str, download: Download) -> Checkpoint:
     repository, _, revision = name.partition("@")
-    if repository not in ALLOWED_HUB_IDS:
-        raise WeightsError(
-            f"hub id {repository!r} is not allowed; allowed: {', '.join(sorted(ALLOWED_HUB_IDS))}"
-        )
+    _allowed(repository)
     try:
         directory = download(
             repository, revision=revision or None, allow_patterns=list(CHECKPOINT_FILES)
@@ -90,3 +100,10 @@ def _from_hub(name: str, download: Download) -> Checkpoint:
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise WeightsError(f"cannot get {name} from the hub: {error}") from error
     return Checkpoint(repository, Path(directory))
+
+
+def _allowed(repository: str) -> None:
+    if repository not in ALLOWED_HUB_IDS:
+        raise WeightsError(
+            f"hub id {repository!r} is not allowed; allowed: {', '.join(sorted(ALLOWED_HUB_IDS))}"
+        )

@@ -11,15 +11,23 @@ def check_config(
     port: Port = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Print the resolved configuration as YAML; exit with 1 if it is wrong.
+    """Print the resolved configuration as YAML; exit with 1 if the service could not start with it.
 
     Command line goes before LONGSTREAM_* variables, before the file, before defaults. What it prints is a
     valid configuration file.
     """
     import yaml  # noqa: PLC0415 - commands import when they run
 
+    from models.errors import WeightsError  # noqa: PLC0415
+    from models.loading import check_model  # noqa: PLC0415
     from service.config import load_config  # noqa: PLC0415
+    from service.errors import ConfigError  # noqa: PLC0415
 
     settings = load_config(config, host=host, port=port, data_dir=data_dir)
+    for model in settings.models:
+        try:
+            check_model(model.attention, model.weights)
+        except WeightsError as error:
+            raise ConfigError(f"model {model.id}: {error}") from error
     text = yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
     typer.echo(text, nl=False)

@@ -48,7 +48,7 @@ class Gateway:
         app = create_app(
             Services(
                 encoders={model: RayEncoder(model, handle) for model, handle in encoders.items()},
-                catalog=SessionCatalog(store),
+                catalog=SessionCatalog(store, observer=self._metrics),
                 limits=config.limits,
                 metrics=self._metrics,
                 scrape=self._scrape,

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from models.config import AttentionOptions, EncoderConfig
 from models.errors import WeightsError
-from models.loading import load_encoder
+from models.loading import check_model, load_encoder
 from models.weights import locate
 from models.weights.bert import UNUSED, published_names
 from tests.models.conftest import WEIGHTS, tiny
@@ -125,3 +125,20 @@ def test_fingerprints_tell_models_apart_and_same_models_together(checkpoint: Pat
     edit(checkpoint, **{"embeddings.LayerNorm.bias": weight})
     others.add(load_encoder("infini", str(checkpoint)).fingerprint)
     assert len(others | {first}) == 4
+
+
+def test_a_model_is_checked_without_being_loaded(checkpoint: Path):
+    check_model("infini", str(checkpoint))
+    check_model(
+        "infini", "hub:sentence-transformers/all-MiniLM-L6-v2@main"
+    )  # allowed, and not fetched
+    for attention, weights, complaint in (
+        ("sparse", str(checkpoint), "unknown attention"),
+        ("infini", "hub:evil/model", "not allowed"),
+        ("infini", "./nowhere", "no such directory"),
+    ):
+        with pytest.raises(WeightsError, match=complaint):
+            check_model(attention, weights)
+    (checkpoint / "model.safetensors").unlink()
+    with pytest.raises(WeightsError, match=r"no model\.safetensors"):
+        check_model("infini", str(checkpoint))
