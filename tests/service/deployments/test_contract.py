@@ -145,3 +145,22 @@ def test_any_grouping_and_the_stream_give_the_same_vectors(service: RunningServi
         got = np.stack([chunk.embedding for chunk in other])
         np.testing.assert_allclose(got, expected, atol=1e-5)
     np.testing.assert_allclose(documents[1:], [documents[0]] * 2, atol=1e-5)
+
+
+def test_what_happens_to_sessions_is_counted(http: httpx.Client, session: str):
+    def events() -> dict[str, float]:
+        counts: dict[str, float] = {}
+        for line in http.get("/metrics").text.splitlines():
+            if line.startswith("longstream_session_events_total{"):
+                labels, _, value = line.rpartition(" ")
+                event = labels.split('event="')[1].split('"')[0]
+                counts[event] = counts.get(event, 0) + float(value)
+        return counts
+
+    before = events()
+    http.post(f"/v1/sessions/{session}/chunks", json={"first_seq": 3, "chunks": ["one more"]})
+    http.delete(f"/v1/sessions/{session}")
+    http.post("/v1/sessions", json={"model": "infini"})
+    after = events()
+    grown = {name for name, count in after.items() if count == before[name] + 1}
+    assert grown == {"append", "delete", "create"}
