@@ -97,7 +97,8 @@ class EncoderNode:
         """Run the largest step there can be, so that the first requests find all buffers allocated."""
         full = self._info.max_chunk_tokens
         text = "warm " * (full - 2)
-        await self._reader.embed([text] * (step_tokens // full), truncate=False)
+        # A window may be longer than a step, and another vocabulary may cut the word in two.
+        await self._reader.embed([text] * max(1, step_tokens // full), truncate=True)
 
     async def stop(self) -> None:
         """Finish running appends, stop the engine, close the store."""

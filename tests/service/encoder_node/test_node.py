@@ -1,6 +1,7 @@
 """A whole encoder process without Ray: real weights, real engine, real SQLite file."""
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import torch
 from prometheus_client.parser import text_string_to_metric_families
 
 from models.loading import load_encoder
+from models.weights import locate
 from service.config import EngineConfig, ModelConfig, ServiceConfig
 from service.encoder_node import EncoderNode
 from service.errors import BadRequest, ConfigError, Unavailable, Unprocessable
@@ -192,3 +194,15 @@ async def test_it_checks_itself_and_counts(infini: EncoderNode, config: ServiceC
     assert samples["longstream_session_state_bytes", None] > 304_128
     assert samples["longstream_model_load_seconds", None] > 0
     assert samples["longstream_process_resident_memory_bytes", None] > 1e8
+
+
+async def test_a_window_longer_than_a_step_still_starts(tmp_path: Path):
+    weights = tmp_path / "wide"
+    shutil.copytree(locate(ModelConfig(id="m", attention="infini").weights).directory, weights)
+    (weights / "sentence_bert_config.json").write_text('{"max_seq_length": 512}', "utf-8")
+    model = ModelConfig(id="wide", attention="multi-head", weights=str(weights))
+    config = ServiceConfig(data_dir=tmp_path, engine=EngineConfig(step_tokens=256))
+    node = await EncoderNode.start(model, config)
+    assert (await node.info()).max_chunk_tokens == 512
+    assert len((await node.embed([LONG], truncate=True)).vectors) == 1
+    await node.stop()
