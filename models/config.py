@@ -8,6 +8,7 @@ from models.errors import WeightsError
 
 MIN_TOKENS = 3  # CLS, SEP, and one token between them
 MemoryRuleName = Literal["linear", "delta"]
+ScoreName = Literal["dot", "additive", "bilinear", "cosine"]
 
 # Keys of a published BERT configuration that change nothing in an inference forward pass.
 _INERT = frozenset(
@@ -129,10 +130,12 @@ class AttentionOptions:
     Attributes:
         memory_rule: How Infini-attention writes: `linear` is equation 8, `delta` equation 9.
         gate_logit: Initial beta of equation 10 for every head. Untrained gates stay small: sigmoid(-2) = 0.12.
+        score: How well a query and a key fit; the published projections were trained with `dot`.
     """
 
     memory_rule: MemoryRuleName = "linear"
     gate_logit: float = -2.0
+    score: ScoreName = "dot"
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, e.g. for a fingerprint."""

@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from models.attention import Attention, LayerMemory
+from models.attention import Attention, Inspection, LayerMemory
 from models.config import EncoderConfig
 from models.memory import Memory
-from models.packing import Segment, pack
+from models.packing import Packing, Segment, pack
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +22,12 @@ class EncoderOutput:
     Attributes:
         sums: Sum of the last layer's token vectors, CLS and SEP included, per segment; *shape* (b, d).
             Divided by the token count it is the segment's mean vector.
+        tokens: The last layer's token vectors of all segments, end to end; *shape* (n, d).
         memories: Each sequence's memory after its segment; None for a variant without memory.
     """
 
     sums: Tensor
+    tokens: Tensor
     memories: list[Memory] | None
 
 
@@ -81,18 +83,23 @@ class Encoder(nn.Module):
         self.blocks = nn.ModuleList(Block(config, make_attention()) for _ in range(config.layers))
 
     @property
-    def _blocks(self) -> list[Block]:
+    def layers(self) -> list[Block]:
+        """The blocks, first to last."""
         return cast("list[Block]", list(self.blocks))  # a ModuleList does not tell what it holds
 
     @property
     def has_memory(self) -> bool:
         """True if the variant carries a memory from segment to segment."""
-        return self._blocks[0].attention.has_memory
+        return self.layers[0].attention.has_memory
 
     def empty_memory(self) -> Memory:
         """Return the memory of a document of which nothing has been read."""
         width = self.config.head_width
         return Memory.empty(self.config.layers, self.config.heads, width, width)
+
+    def _embed(self, ids: Int[Tensor, " n"], packing: Packing) -> Float[Tensor, "n d"]:
+        device = self.embeddings.tokens.weight.device
+        return self.embeddings(ids.to(device), packing.positions.to(device))  # type: ignore[no-any-return]
 
     def forward(
         self, segments: Sequence[Segment], memories: Sequence[Memory] | None = None
@@ -104,34 +111,49 @@ class Encoder(nn.Module):
             memories: One per segment for a variant with memory; None for one without.
         """
         ids, packing = pack(segments)
-        x = self.embeddings(ids, packing.positions)
-        layers: list[list[LayerMemory]] = []
-        for index, block in enumerate(self._blocks):
+        x = self._embed(ids, packing)
+        after_layers: list[list[LayerMemory]] = []
+        for index, block in enumerate(self.layers):
             before = None if memories is None else [_layer(memory, index) for memory in memories]
             attended, after = block.attention(x, packing, before)
             x = block.finish(x, attended)
             if after is not None:
-                layers.append(after)
-        sums = torch.stack([x[rows].sum(0) for rows in packing.slices])
+                after_layers.append(after)
+        # By runs of equal length: a slice per sequence would make training fill a zero batch for each of them.
+        sums = torch.cat(
+            [x[rows].view(count, -1, x.shape[-1]).sum(1) for rows, count in packing.runs]
+        )
         if memories is None:
-            return EncoderOutput(sums, None)
-        return EncoderOutput(sums, _advance(memories, layers, segments))
+            return EncoderOutput(sums, x, None)
+        return EncoderOutput(sums, x, _advance(memories, after_layers, segments))
 
     def step(self, segment: Segment, memory: Memory | None) -> EncoderOutput:
         """Encode one segment through every variant's readable `step`: the slow twin of `forward`."""
         ids, packing = pack([segment])
-        x = self.embeddings(ids, packing.positions)
-        layers: list[list[LayerMemory]] = []
-        for index, block in enumerate(self._blocks):
+        x = self._embed(ids, packing)
+        after_layers: list[list[LayerMemory]] = []
+        for index, block in enumerate(self.layers):
             before = None if memory is None else _layer(memory, index)
             attended, after = block.attention.step(x, packing.content, before)
             x = block.finish(x, attended)
             if after is not None:
-                layers.append([after])
+                after_layers.append([after])
         sums = x.sum(0, keepdim=True)
         if memory is None:
-            return EncoderOutput(sums, None)
-        return EncoderOutput(sums, _advance([memory], layers, [segment]))
+            return EncoderOutput(sums, x, None)
+        return EncoderOutput(sums, x, _advance([memory], after_layers, [segment]))
+
+    def inspect(self, segment: Segment, memory: Memory | None) -> list[Inspection]:
+        """Encode one segment and keep how each layer's attention came to its output, first layer first."""
+        ids, packing = pack([segment])
+        x = self._embed(ids, packing)
+        inspections = []
+        for index, block in enumerate(self.layers):
+            before = None if memory is None else _layer(memory, index)
+            inspections.append(block.attention.inspect(x, before))
+            attended = block.attention.output(inspections[-1].outputs.transpose(0, 1).flatten(1))
+            x = block.finish(x, attended)
+        return inspections
 
 
 def _layer(memory: Memory, index: int) -> LayerMemory:

@@ -1,21 +1,36 @@
 """From a variant's name and a checkpoint's address to an encoder that is ready to run."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 
 from models.attention import ATTENTIONS
+from models.checkpoints import packaged
 from models.config import AttentionOptions, EncoderConfig
 from models.encoder import Encoder
 from models.errors import WeightsError
 from models.tokenizer import Tokenizer
-from models.weights import Checkpoint, fingerprint, load_base, locate, on_this_machine
+from models.weights import (
+    AdapterHeader,
+    Checkpoint,
+    fingerprint,
+    load_adapter,
+    load_base,
+    locate,
+    on_this_machine,
+    published_names,
+    read_card,
+    read_header,
+)
 
 # Grows when the same weights begin to mean another function: pooling, segmentation, memory arithmetic.
 COMPUTATION_VERSION = 1
+PACKAGED: Final = "packaged"
+WITHOUT: Final = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,61 +42,137 @@ class LoadedEncoder:
         tokenizer: Cuts texts into its segments.
         attention: Key of the variant.
         base: Name of the checkpoint.
+        base_sha256: Fingerprint of the base's tensors alone.
         fingerprint: sha256 over configuration, tokenizer and every weight tensor.
+        adapter: File name of the adapter, None without one.
+        adapter_bytes: Size of that file; 0 without one.
+        evaluation: Figures of the variant's card; empty where it has none for this base.
     """
 
     encoder: Encoder
     tokenizer: Tokenizer
     attention: str
     base: str
+    base_sha256: str
     fingerprint: str
+    adapter: str | None
+    adapter_bytes: int
+    evaluation: Mapping[str, Any]
 
 
 def load_encoder(
-    attention: str, weights: str, options: AttentionOptions | None = None
+    attention: str,
+    weights: str,
+    options: AttentionOptions | None = None,
+    adapter: str = PACKAGED,
 ) -> LoadedEncoder:
     """Load a variant on a checkpoint.
 
     Args:
         attention: Key of `ATTENTIONS`.
         weights: Address understood by `models.weights.locate`.
-        options: Choices of the variant.
+        options: Choices of the variant; the score function is the adapter's where there is one.
+        adapter: `packaged` for the one that comes with the variant, if any; `none`; or a file.
 
     Raises:
-        WeightsError: unknown variant, or the checkpoint is missing, incomplete or of another architecture.
+        WeightsError: unknown variant; the checkpoint is missing, incomplete or of another architecture; the adapter
+            is missing, of another variant, or trained on another base.
     """
     _require_known(attention)
-    options = options or AttentionOptions()
     checkpoint = locate(weights)
     config = read_config(checkpoint)
+    file = _adapter_file(attention, adapter)
+    header = read_header(file) if file else None
+    options = options or AttentionOptions()
+    if header:
+        options = replace(options, score=header.score)
     encoder = build_encoder(attention, config, options)
     load_base(encoder, checkpoint.file("model.safetensors"), config.layers)
+    base_sha256 = _base_sha256(encoder)
+    if file and header:
+        _require_fit(header, attention, base_sha256, file.name)
+        load_adapter(encoder, file, set(encoder.state_dict()) - _base_names(encoder))
     encoder.eval().requires_grad_(requires_grad=False)
     tokenizer_file = checkpoint.file("tokenizer.json")
-    description: dict[str, Any] = {
-        "computation": COMPUTATION_VERSION,
-        "attention": attention,
-        "config": config.as_dict(),
-        "tokenizer": tokenizer_file.read_text(encoding="utf-8"),
-    }
-    if encoder.has_memory:  # a stateless variant is the same model under any memory option
-        description["options"] = options.as_dict()
     return LoadedEncoder(
         encoder=encoder,
         tokenizer=Tokenizer(tokenizer_file, config.max_tokens),
         attention=attention,
         base=checkpoint.name,
-        fingerprint=fingerprint(description, encoder.state_dict()),
+        base_sha256=base_sha256,
+        fingerprint=fingerprint(
+            _description(attention, encoder, options, tokenizer_file), encoder.state_dict()
+        ),
+        adapter=file.name if file else None,
+        adapter_bytes=file.stat().st_size if file else 0,
+        evaluation=_figures(attention, base_sha256) if adapter == PACKAGED else {},
     )
 
 
-def check_model(attention: str, weights: str) -> None:
+def _description(
+    attention: str, encoder: Encoder, options: AttentionOptions, tokenizer_file: Path
+) -> dict[str, Any]:
+    """Return everything but tensors that makes the function a model computes what it is."""
+    description: dict[str, Any] = {
+        "computation": COMPUTATION_VERSION,
+        "attention": attention,
+        "config": encoder.config.as_dict(),
+        "tokenizer": tokenizer_file.read_text(encoding="utf-8"),
+        "score": options.score,
+    }
+    if encoder.has_memory:  # a stateless variant is the same model under any memory option
+        description["options"] = options.as_dict()
+    return description
+
+
+def _adapter_file(attention: str, adapter: str) -> Path | None:
+    if adapter == WITHOUT:
+        return None
+    if adapter == PACKAGED:
+        return packaged(attention, "safetensors")
+    file = Path(adapter).expanduser()
+    if not file.is_file():
+        raise WeightsError(f"there is no adapter {adapter}: give a file, `packaged` or `none`")
+    return file
+
+
+def _require_fit(header: AdapterHeader, attention: str, base_sha256: str, name: str) -> None:
+    if header.attention != attention:
+        raise WeightsError(f"adapter {name} is for {header.attention}, not for {attention}")
+    if header.base != base_sha256:
+        raise WeightsError(
+            f"adapter {name} was trained on another base (sha256 {header.base[:12]}, these weights are "
+            f"{base_sha256[:12]}): use that one, or `adapter: none` for the untrained variant"
+        )
+
+
+def _base_names(encoder: Encoder) -> set[str]:
+    return set(published_names(encoder.config.layers))
+
+
+def _base_sha256(encoder: Encoder) -> str:
+    tensors, names = encoder.state_dict(), _base_names(encoder)
+    return fingerprint({}, {name: tensors[name] for name in names})
+
+
+def _figures(attention: str, base_sha256: str) -> Mapping[str, Any]:
+    """Return the figures of the variant's card, unless they are of another base."""
+    file = packaged(attention, "md")
+    card = read_card(file) if file else None
+    return card.evaluation if card and card.base == base_sha256 else {}
+
+
+def check_model(attention: str, weights: str, adapter: str = PACKAGED) -> None:
     """Find out whether a model can be expected to load, without loading or downloading weights.
 
     Raises:
-        WeightsError: unknown variant, or the checkpoint is not there, incomplete or of another architecture.
+        WeightsError: unknown variant; the checkpoint is not there, incomplete or of another architecture; the adapter
+            is not there or of another variant.
     """
     _require_known(attention)
+    file = _adapter_file(attention, adapter)
+    if file and (header := read_header(file)).attention != attention:
+        raise WeightsError(f"adapter {file.name} is for {header.attention}, not for {attention}")
     checkpoint = on_this_machine(weights)
     if checkpoint is not None:
         read_config(checkpoint)

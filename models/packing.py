@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
 
 import torch
 from jaxtyping import Bool, Int
@@ -43,6 +44,16 @@ class Packing:
             bounds.append(slice(start, start + length))
             start += length
         return tuple(bounds)
+
+    @cached_property
+    def runs(self) -> tuple[tuple[slice, int], ...]:
+        """The rows of each run of neighbours of equal length, and how many they are."""
+        runs, start = [], 0
+        for length, neighbours in groupby(self.lengths):
+            count = len(list(neighbours))
+            runs.append((slice(start, start + count * length), count))
+            start += count * length
+        return tuple(runs)
 
     @cached_property
     def positions(self) -> Int[Tensor, " n"]:

@@ -1,12 +1,29 @@
 """Text to segments: a WordPiece tokenizer that never truncates."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import tokenizers
 
 from models.errors import TextError, WeightsError
 from models.packing import Segment
+
+
+@dataclass(frozen=True, slots=True)
+class TokenizedText:
+    """A text's tokens, without CLS and SEP.
+
+    Attributes:
+        ids: Token ids.
+        pieces: The tokens as the vocabulary spells them.
+        offsets: First character of each token in the text, and the one after its last.
+    """
+
+    ids: tuple[int, ...]
+    pieces: tuple[str, ...]
+    offsets: tuple[tuple[int, int], ...]
 
 
 class Tokenizer:
@@ -45,13 +62,33 @@ class Tokenizer:
         Raises:
             TextError: a text holds an unpaired surrogate.
         """
-        try:
+        with _unicode_only():
             encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
-        except (TypeError, UnicodeEncodeError) as error:
-            raise TextError(f"text is not valid Unicode: {error}") from error
-        return [self._cut(encoding.ids) for encoding in encodings]
+        return [self.cut(encoding.ids) for encoding in encodings]
 
-    def _cut(self, ids: list[int]) -> list[Segment]:
+    def tokenize(self, texts: Sequence[str]) -> list[TokenizedText]:
+        """Return each text's tokens with their places in the text; slower than `segments`.
+
+        Raises:
+            TextError: a text holds an unpaired surrogate.
+        """
+        with _unicode_only():
+            encodings = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        return [
+            TokenizedText(tuple(found.ids), tuple(found.tokens), tuple(found.offsets))
+            for found in encodings
+        ]
+
+    def cut(self, ids: Sequence[int]) -> list[Segment]:
+        """Cut a text's token ids into segments, as `segments` does."""
         window = self.max_tokens - 2
         starts = range(0, max(len(ids), 1), window)
         return [Segment((self._cls, *ids[start : start + window], self._sep)) for start in starts]
+
+
+@contextmanager
+def _unicode_only() -> Iterator[None]:
+    try:
+        yield
+    except (TypeError, UnicodeEncodeError) as error:
+        raise TextError(f"text is not valid Unicode: {error}") from error

@@ -36,9 +36,13 @@ class ModelConfig(_Frozen):
     id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     """Name clients put into `model`."""
     attention: str
-    """Key of the attention registry: `multi-head`, `infini`."""
+    """Key of the attention registry: `self-attention`, `causal`, `bidirectional`, `multi-head`, `multi-head-weighted`,
+    `infini`."""
     weights: str = DEFAULT_WEIGHTS
     """`package:NAME` (an installed weights package), `hub:OWNER/NAME@REVISION`, or a directory."""
+    adapter: str = "packaged"
+    """What the variant has of its own: `packaged` (the trained one that comes with longstream, if there is one),
+    `none`, or a file."""
     memory_rule: Literal["linear", "delta"] = "linear"
     """How a memory is written: Infini-attention's equation 8 or 9; ignored by other variants."""
     replicas: int = Field(default=1, ge=1, le=256)

@@ -7,6 +7,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from models.attention.softmax import AttentionMap
 from models.config import AttentionOptions, EncoderConfig
 from models.packing import Packing
 
@@ -26,12 +27,30 @@ class LayerMemory:
     empty: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """How one layer came to its output, for one sequence.
+
+    Attributes:
+        maps: One per direction the variant looks in.
+        outputs: What each head hands to the output projection, after directions are fused, heads weighted and memory
+            mixed in; *shape* (h, t, v).
+        memory_share: Part of each head's output that came from memory, in [0, 1]; None for a variant without memory;
+            *shape* (h, t).
+    """
+
+    maps: tuple[AttentionMap, ...]
+    outputs: Tensor
+    memory_share: Tensor | None = None
+
+
 @runtime_checkable
 class Attention(Protocol):
     """Attention of one layer, with its four projections.
 
     State is a value: it goes in, a new one comes out, and nothing on the module changes. A variant without memory
-    takes and returns `None`. `step` is the slow readable twin of `forward`; the contract tests hold them together.
+    takes and returns `None`. `step` is the slow readable twin of `forward`; the contract tests hold them together,
+    and `inspect` to both.
     """
 
     has_memory: ClassVar[bool]
@@ -68,11 +87,20 @@ class Attention(Protocol):
         content: Bool[Tensor, " t"],
         memory: LayerMemory | None,
     ) -> tuple[Float[Tensor, "t d"], LayerMemory | None]:
-        """Do the same for one segment of one sequence, token by token and head by head.
+        """Do the same for one segment of one sequence, token by token.
 
         Args:
             x: Token vectors of the segment.
             content: False for CLS and SEP.
+            memory: The sequence's memory before the segment.
+        """
+        ...
+
+    def inspect(self, x: Float[Tensor, "t d"], memory: LayerMemory | None) -> Inspection:
+        """Attend within one segment and keep what every step gave.
+
+        Args:
+            x: Token vectors of the segment.
             memory: The sequence's memory before the segment.
         """
         ...

@@ -7,16 +7,16 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from models.attention.base import LayerMemory
-from models.attention.multi_head import MultiHeadAttention
-from models.attention.softmax import attend, attend_one
+from models.attention.base import Inspection, LayerMemory
+from models.attention.projected import ProjectedAttention
+from models.attention.softmax import attend, attend_in_steps
 from models.config import AttentionOptions, EncoderConfig
 from models.memory import MEMORY_RULES, read
 from models.memory.features import positive_features
 from models.packing import Packing
 
 
-class InfiniAttention(MultiHeadAttention):
+class InfiniAttention(ProjectedAttention):
     """Local attention and memory read-out, mixed by a gate per head; read before write.
 
     *Equation*: arXiv 2404.07143v2, equations 7 to 11, with the same projections for both parts:
@@ -47,7 +47,7 @@ class InfiniAttention(MultiHeadAttention):
         if memories is None:
             raise ValueError("Infini-attention needs a memory per sequence; begin with empty ones")
         query, key, value = self.project(x)
-        local = attend(query, key, value, packing)
+        local = attend(query, key, value, packing, self.score)
         mixed, after = [], []
         for rows, memory in zip(packing.slices, memories, strict=True):
             mixed.append(self._mix(query[rows], local[rows], memory))
@@ -65,9 +65,12 @@ class InfiniAttention(MultiHeadAttention):
         if memory is None:
             raise ValueError("Infini-attention needs a memory; begin with an empty one")
         query, key, value = self.project(x)
+        local = self.attend_stepwise(query, key, value, "both")
         rows = [
-            torch.cat([self._step_head(token, key, value, memory, h) for h in range(self.heads)])
-            for token in query
+            torch.cat(
+                [self._step_head(query[i, h], local[i, h], memory, h) for h in range(self.heads)]
+            )
+            for i in range(len(query))
         ]
         matrix, normaliser = memory.matrix, memory.normaliser
         for token in content.nonzero().flatten().tolist():
@@ -81,13 +84,28 @@ class InfiniAttention(MultiHeadAttention):
         empty = memory.empty and not bool(content.any())
         return self.output(torch.stack(rows)), LayerMemory(matrix, normaliser, empty)
 
+    def inspect(self, x: Float[Tensor, "t d"], memory: LayerMemory | None) -> Inspection:
+        """Keep what every step gave, and how much of each head's output came from memory.
+
+        The share is |g A_mem| / (|g A_mem| + |(1 - g) A_dot|), norms over a head's features, and 0 for an empty memory.
+        """
+        if memory is None:
+            raise ValueError("Infini-attention needs a memory; begin with an empty one")
+        query, key, value = self.project(x)
+        local = attend_in_steps(query, key, value, self.score, "both")
+        mixed = self._mix(query, local.outputs.transpose(0, 1), memory).transpose(0, 1)
+        if memory.empty:
+            return Inspection((local,), mixed, torch.zeros(mixed.shape[:2]))
+        kept = (1 - torch.sigmoid(self.beta)).view(-1, 1, 1) * local.outputs
+        recalled, own = (mixed - kept).norm(dim=-1), kept.norm(dim=-1)
+        return Inspection((local,), mixed, recalled / (recalled + own))
+
     def _step_head(
-        self, token: Tensor, key: Tensor, value: Tensor, memory: LayerMemory, head: int
+        self, query: Tensor, local: Tensor, memory: LayerMemory, head: int
     ) -> Float[Tensor, " v"]:
-        local = attend_one(token[head], key[:, head], value[:, head])
         if memory.empty:
             return local
-        features = positive_features(token[head])
+        features = positive_features(query)
         remembered = (features @ memory.matrix[head]) / (features @ memory.normaliser[head])
         gate = torch.sigmoid(self.beta[head])
         return gate * remembered + (1 - gate) * local

@@ -26,7 +26,7 @@ def check_config(
     settings = load_config(config, host=host, port=port, data_dir=data_dir)
     for model in settings.models:
         try:
-            check_model(model.attention, model.weights)
+            check_model(model.attention, model.weights, model.adapter)
         except WeightsError as error:
             raise ConfigError(f"model {model.id}: {error}") from error
     text = yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

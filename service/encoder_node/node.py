@@ -55,7 +55,9 @@ class EncoderNode:
         begun = time.monotonic()
         options = AttentionOptions(memory_rule=model.memory_rule)
         try:
-            loaded = await asyncio.to_thread(load_encoder, model.attention, model.weights, options)
+            loaded = await asyncio.to_thread(
+                load_encoder, model.attention, model.weights, options, model.adapter
+            )
         except WeightsError as error:
             raise ConfigError(f"model {model.id}: {error}") from error
         metrics = EncoderMetrics(model.id, config.sessions.store.partition(":")[0])
@@ -157,4 +159,6 @@ def _describe(model: ModelConfig, loaded: LoadedEncoder) -> ModelInfo:
         memory_bytes=encoder.empty_memory().nbytes if encoder.has_memory else 0,
         fingerprint=loaded.fingerprint,
         base=loaded.base,
+        checkpoint=loaded.adapter,
+        evaluation=dict(loaded.evaluation),
     )

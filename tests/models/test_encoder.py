@@ -128,6 +128,6 @@ def test_cls_and_sep_are_never_written(encoder: Encoder):
     ids, packing = pack([words])
     assert packing.content.tolist() == [False, *[True] * 7, False]
     x = encoder.embeddings(ids, packing.positions)
-    key = encoder._blocks[0].attention.key(x).unflatten(-1, (TINY.heads, -1))
+    key = encoder.layers[0].attention.key(x).unflatten(-1, (TINY.heads, -1))
     expected = positive_features(key[1:-1]).sum(0)
     torch.testing.assert_close(memory.normaliser[0], expected)

@@ -1,0 +1,222 @@
+"""The training loop: one optimiser step at a time, each reproducible, stopped and taken up again at will."""
+
+import csv
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from models.encoder import Encoder
+from models.fit.batches import Batches
+from models.fit.losses import (
+    layer_loss,
+    relation_loss,
+    sentence_loss,
+    similarity_loss,
+)
+from models.fit.recipes import Recipe
+from models.fit.taps import tap, warm_up_loss
+from models.packing import Segment
+from models.weights import adapter_parameters
+
+RATE_WARM_UP_STEPS = 50
+LEAST_RATE = 0.02
+"""The last step's learning rate, as a share of the highest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a run stands.
+
+    Attributes:
+        step: Steps done.
+        steps: Steps of the whole run.
+        figures: Name to value: losses of the last step, or the held-out agreement.
+    """
+
+    step: int
+    steps: int
+    figures: Mapping[str, float]
+
+
+class Trainer:
+    """Distils a teacher into a student of another attention.
+
+    Args:
+        student: Encoder whose attention parameters are trained; everything else is the teacher's and stays.
+        teacher: Encoder to agree with.
+        batches: Training text.
+        recipe: What to train and how.
+        folder: Where the run's log and checkpoint lie; a checkpoint found there is taken up.
+    """
+
+    def __init__(
+        self,
+        student: Encoder,
+        teacher: Encoder,
+        batches: Batches,
+        recipe: Recipe,
+        folder: Path,
+    ) -> None:
+        self._student, self._teacher = student, teacher
+        self._batches, self._recipe, self._folder = batches, recipe, folder
+        self._device = next(student.parameters()).device
+        self.steps = math.ceil(recipe.tokens / recipe.step_tokens)
+        self._warm_up = math.ceil(recipe.warm_up_tokens / recipe.step_tokens)
+        student.requires_grad_(requires_grad=False)
+        self._parameters = adapter_parameters(student)
+        for parameter in self._parameters.values():
+            parameter.requires_grad_()
+        self._optimizers = _optimizers(self._parameters, recipe)
+        self.step = 0
+        folder.mkdir(parents=True, exist_ok=True)
+        if self._checkpoint.exists():
+            self._resume()
+
+    @property
+    def _checkpoint(self) -> Path:
+        return self._folder / "checkpoint.pt"
+
+    def run(
+        self,
+        until: float = math.inf,
+        save_every_s: float = 120.0,
+        report: Callable[[Progress], None] = lambda _: None,
+    ) -> None:
+        """Train to the end, or until a point in time; checkpoint on the way and at the end.
+
+        Args:
+            until: `time.monotonic()` at which to stop.
+            save_every_s: Seconds between checkpoints; each comes with a held-out measurement.
+            report: Called after every step.
+        """
+        saved = time.monotonic()
+        while self.step < self.steps and time.monotonic() < until:
+            figures = self._train_step()
+            self._log("train.csv", figures)
+            if time.monotonic() - saved > save_every_s:
+                self._save()
+                saved = time.monotonic()
+            report(Progress(self.step, self.steps, figures))
+        self._save()
+
+    def agreement(self) -> dict[str, float]:
+        """Measure the sentence vectors' agreement with the teacher on held-out text, in full precision."""
+        cosines = []
+        for start in range(0, len(self._batches.held_out), 64):
+            part = self._batches.held_out[start : start + 64]
+            with torch.inference_mode():
+                ours, theirs = (_vectors(e, part) for e in (self._student, self._teacher))
+            cosines.append((ours * theirs).sum(-1))
+        cosine = torch.cat(cosines)
+        return {"cosine": cosine.mean().item(), "cosine_p5": cosine.quantile(0.05).item()}
+
+    def _train_step(self) -> dict[str, float]:
+        rate = _schedule(self.step, self.steps)
+        for optimizer in self._optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate * group["highest"]
+        begun = time.monotonic()
+        segments = self._batches.batch(self.step)
+        losses = self._losses(segments)
+        total = sum(losses.values(), torch.zeros((), device=self._device))
+        total.backward()  # type: ignore[no-untyped-call] # torch
+        torch.nn.utils.clip_grad_norm_(list(self._parameters.values()), 1.0)
+        for optimizer in self._optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+        self.step += 1
+        tokens = sum(len(segment.ids) for segment in segments)
+        figures = {name: loss.item() for name, loss in losses.items()}
+        return {
+            "length": len(segments[0].ids),
+            "rate": rate,
+            **figures,
+            "tokens_per_s": tokens / (time.monotonic() - begun),
+        }
+
+    def _losses(self, segments: Sequence[Segment]) -> dict[str, Tensor]:
+        # On a CPU torch's fused kernel is slow backwards in bf16; the plain one is four times as fast.
+        kernel = sdpa_kernel(SDPBackend.MATH) if self._device.type == "cpu" else nullcontext()
+        with torch.autocast(self._device.type, torch.bfloat16), kernel:
+            if self.step < self._warm_up:
+                return {"warm_up": warm_up_loss(self._student, self._teacher, segments)}
+            with torch.no_grad():
+                teacher = tap(self._teacher, segments)
+            student = tap(self._student, segments)
+        recipe = self._recipe
+        weighted = {
+            "sentence": (recipe.sentence, sentence_loss),
+            "similarity": (recipe.similarity, similarity_loss),
+            "layers": (recipe.layers, layer_loss),
+            "relations": (recipe.relations, relation_loss),
+        }
+        return {name: w * loss(student, teacher) for name, (w, loss) in weighted.items() if w}
+
+    def _save(self) -> None:
+        self._log("held_out.csv", self.agreement())
+        state = {
+            "recipe": asdict(self._recipe),
+            "step": self.step,
+            "parameters": {name: p.detach() for name, p in self._parameters.items()},
+            "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
+        }
+        partial = self._checkpoint.with_suffix(".partial")
+        torch.save(state, partial)
+        partial.replace(self._checkpoint)  # a run that is killed here keeps the one before
+
+    def _resume(self) -> None:
+        state: dict[str, Any] = torch.load(self._checkpoint, self._device, weights_only=True)
+        if state["recipe"] != asdict(self._recipe):
+            raise ValueError(f"{self._checkpoint} is of another recipe; use another folder")
+        self.step = state["step"]
+        with torch.no_grad():
+            for name, parameter in self._parameters.items():
+                parameter.copy_(state["parameters"][name])
+        for optimizer, kept in zip(self._optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(kept)
+
+    def _log(self, file: str, figures: Mapping[str, float]) -> None:
+        path = self._folder / file
+        row = {"step": self.step, **figures}
+        fresh = not path.exists()
+        with path.open("a", newline="", encoding="utf-8") as out:
+            writer = csv.writer(out)
+            if fresh:
+                writer.writerow(row)
+            writer.writerow(row.values())
+
+
+def _optimizers(parameters: Mapping[str, Tensor], recipe: Recipe) -> list[torch.optim.Optimizer]:
+    matrices = [p for p in parameters.values() if p.ndim == 2]  # noqa: PLR2004 - a matrix
+    others = [p for p in parameters.values() if p.ndim != 2]  # noqa: PLR2004
+    optimizers: list[torch.optim.Optimizer] = []
+    if matrices:
+        optimizers.append(
+            torch.optim.Muon(matrices, lr=recipe.matrix_rate, weight_decay=0.0, momentum=0.95)
+        )
+    optimizers.append(torch.optim.AdamW(others, lr=recipe.other_rate, weight_decay=0.0))
+    for optimizer, rate in zip(optimizers, (recipe.matrix_rate, recipe.other_rate), strict=False):
+        for group in optimizer.param_groups:
+            group["highest"] = rate
+    return optimizers
+
+
+def _schedule(step: int, steps: int) -> float:
+    """Linear up, then along a cosine down to `LEAST_RATE`."""
+    if step < RATE_WARM_UP_STEPS:
+        return (step + 1) / RATE_WARM_UP_STEPS
+    way = (step - RATE_WARM_UP_STEPS) / max(1, steps - RATE_WARM_UP_STEPS)
+    return LEAST_RATE + (1 - LEAST_RATE) * (1 + math.cos(math.pi * way)) / 2
+
+
+def _vectors(encoder: Encoder, segments: Sequence[Segment]) -> Tensor:
+    memories = [encoder.empty_memory() for _ in segments] if encoder.has_memory else None
+    return torch.nn.functional.normalize(encoder(segments, memories).sums, dim=-1)

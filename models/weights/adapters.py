@@ -1,0 +1,107 @@
+"""Adapters: what a variant has of its own on a shared frozen base, as safetensors files."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, cast, get_args
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from models.config import ScoreName
+from models.errors import WeightsError
+
+FORMAT: Final = "longstream-adapter-1"
+_ADAPTABLE = re.compile(r"blocks\.\d+\.attention(_norm)?\.")
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterHeader:
+    """What an adapter file says of itself.
+
+    Attributes:
+        attention: Variant it belongs to.
+        base: sha256 of the base it was trained on, as `LoadedEncoder.base_sha256`.
+        score: Score function it was trained with.
+    """
+
+    attention: str
+    base: str
+    score: ScoreName
+
+
+def adapter_parameters(encoder: nn.Module) -> Mapping[str, nn.Parameter]:
+    """Return the parameters an adapter may hold: attention and the norm after it; all else is the base's."""
+    return {name: p for name, p in encoder.named_parameters() if _ADAPTABLE.match(name)}
+
+
+def save_adapter(tensors: Mapping[str, Tensor], header: AdapterHeader, file: Path) -> None:
+    """Write an adapter in half precision, half the bytes of what it was trained in.
+
+    Args:
+        tensors: By the encoder's parameter names.
+        header: Goes into the file's metadata.
+        file: Is replaced if it exists.
+    """
+    half = {name: tensor.detach().half().contiguous() for name, tensor in tensors.items()}
+    metadata = {
+        "format": FORMAT,
+        "attention": header.attention,
+        "base": header.base,
+        "score": header.score,
+    }
+    save_file(half, file, metadata)
+
+
+def read_header(file: Path) -> AdapterHeader:
+    """Read what an adapter file says of itself.
+
+    Raises:
+        WeightsError: not a readable adapter.
+    """
+    metadata, _ = _open(file)
+    if metadata.get("format") != FORMAT or metadata.get("score") not in get_args(ScoreName):
+        raise WeightsError(f"{file.name} is not a longstream adapter of this version")
+    try:
+        return AdapterHeader(
+            metadata["attention"], metadata["base"], cast("ScoreName", metadata["score"])
+        )
+    except KeyError as error:
+        raise WeightsError(f"{file.name} does not say its {error.args[0]}") from error
+
+
+def load_adapter(encoder: nn.Module, file: Path, own: set[str]) -> None:
+    """Put an adapter's tensors, as float32, in the place of the base's.
+
+    Args:
+        encoder: Built with the adapter's score function, the base loaded.
+        file: The adapter.
+        own: Parameters the base does not have; the adapter must bring all of them.
+
+    Raises:
+        WeightsError: names every tensor that is missing, may not be in an adapter, or has another shape.
+    """
+    _, tensors = _open(file)
+    parameters = adapter_parameters(encoder)
+    problems = [f"missing {name}" for name in sorted(own - set(tensors))]
+    for name, tensor in sorted(tensors.items()):
+        if name not in parameters:
+            problems.append(f"unexpected {name}")
+        elif tensor.shape != parameters[name].shape:
+            shapes = f"{list(tensor.shape)}, should be {list(parameters[name].shape)}"
+            problems.append(f"{name} is {shapes}")
+    if problems:
+        raise WeightsError(f"{file.name}: " + "; ".join(problems))
+    full = {name: tensor.float() for name, tensor in tensors.items()}
+    encoder.load_state_dict(full, strict=False, assign=True)
+
+
+def _open(file: Path) -> tuple[Mapping[str, str], dict[str, Tensor]]:
+    try:
+        with safe_open(file, "pt") as content:
+            tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118 - no iterator
+            return content.metadata() or {}, tensors
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"cannot read adapter {file.name}: {error}") from error
