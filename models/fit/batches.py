@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 
@@ -14,7 +15,23 @@ ROUNDING = 8
 LEAST_IN_BUCKET = 8
 
 
-class Batches:
+class TrainingText(Protocol):
+    """What a trainer draws from.
+
+    Attributes:
+        held_out: Segments kept out of training.
+        tokens: Tokens there are to train on.
+    """
+
+    held_out: list[Segment]
+    tokens: int
+
+    def batch(self, step: int) -> list[Segment]:
+        """Draw the batch of a step; the same for the same seed."""
+        ...
+
+
+class Batches(TrainingText):
     """Draws training batches; the batch of a step depends on the seed and the step alone.
 
     Args:

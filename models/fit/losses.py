@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 RELATION_HEADS: Final = 12
+TEMPERATURE: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,17 @@ def similarity_loss(student: Taps, teacher: Taps) -> Tensor:
     """
     ours, theirs = (taps.sentence @ taps.sentence.T for taps in (student, teacher))
     return (ours - theirs).square().mean()
+
+
+def contrast_loss(queries: Float[Tensor, "b d"], passages: Float[Tensor, "b d"]) -> Tensor:
+    """Return how hard it is to tell each query's passage from the others of the batch.
+
+    *Equation*: InfoNCE (van den Oord et al., arXiv 1807.03748, equation 4) over cosines at temperature
+    `TEMPERATURE`, both ways, mean. Vectors are of unit length.
+    """
+    scores = queries @ passages.T / TEMPERATURE
+    right = torch.arange(len(queries), device=scores.device)
+    return (F.cross_entropy(scores, right) + F.cross_entropy(scores.T, right)) / 2
 
 
 def layer_loss(student: Taps, teacher: Taps) -> Tensor:

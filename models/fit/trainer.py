@@ -14,8 +14,9 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from models.encoder import Encoder
-from models.fit.batches import Batches
+from models.fit.batches import TrainingText
 from models.fit.losses import (
+    contrast_loss,
     layer_loss,
     relation_loss,
     sentence_loss,
@@ -24,11 +25,13 @@ from models.fit.losses import (
 from models.fit.recipes import Recipe
 from models.fit.taps import tap, warm_up_loss
 from models.packing import Segment
-from models.weights import adapter_parameters
+from models.weights import adapter_parameters, published_names
 
-RATE_WARM_UP_STEPS = 50
+FIRST_STEPS = 50
+"""Steps over which the rates rise from nothing."""
+WARM_UP_RATE = 3.0
 LEAST_RATE = 0.02
-"""The last step's learning rate, as a share of the highest."""
+"""The first and the last step's rate, as a share of the recipe's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +50,11 @@ class Progress:
 
 
 class Trainer:
-    """Distils a teacher into a student of another attention.
+    """Trains a student's adapter beside its teacher.
 
     Args:
         student: Encoder whose attention parameters are trained; everything else is the teacher's and stays.
-        teacher: Encoder to agree with.
+        teacher: Encoder to agree with, or not to drift from.
         batches: Training text.
         recipe: What to train and how.
         folder: Where the run's log and checkpoint lie; a checkpoint found there is taken up.
@@ -61,7 +64,7 @@ class Trainer:
         self,
         student: Encoder,
         teacher: Encoder,
-        batches: Batches,
+        batches: TrainingText,
         recipe: Recipe,
         folder: Path,
     ) -> None:
@@ -71,10 +74,10 @@ class Trainer:
         self.steps = math.ceil(recipe.tokens / recipe.step_tokens)
         self._warm_up = math.ceil(recipe.warm_up_tokens / recipe.step_tokens)
         student.requires_grad_(requires_grad=False)
-        self._parameters = adapter_parameters(student)
-        for parameter in self._parameters.values():
+        self.parameters = _trained(student, own_only=recipe.own_only)
+        for parameter in self.parameters.values():
             parameter.requires_grad_()
-        self._optimizers = _optimizers(self._parameters, recipe)
+        self._optimizers = _optimizers(self.parameters, recipe)
         self.step = 0
         folder.mkdir(parents=True, exist_ok=True)
         if self._checkpoint.exists():
@@ -119,7 +122,7 @@ class Trainer:
         return {"cosine": cosine.mean().item(), "cosine_p5": cosine.quantile(0.05).item()}
 
     def _train_step(self) -> dict[str, float]:
-        rate = _schedule(self.step, self.steps)
+        rate = _schedule(self.step, self._warm_up, self.steps)
         for optimizer in self._optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = rate * group["highest"]
@@ -128,7 +131,7 @@ class Trainer:
         losses = self._losses(segments)
         total = sum(losses.values(), torch.zeros((), device=self._device))
         total.backward()  # type: ignore[no-untyped-call] # torch
-        torch.nn.utils.clip_grad_norm_(list(self._parameters.values()), 1.0)
+        torch.nn.utils.clip_grad_norm_(list(self.parameters.values()), 1.0)
         for optimizer in self._optimizers:
             optimizer.step()
             optimizer.zero_grad()
@@ -146,6 +149,8 @@ class Trainer:
         # On a CPU torch's fused kernel is slow backwards in bf16; the plain one is four times as fast.
         kernel = sdpa_kernel(SDPBackend.MATH) if self._device.type == "cpu" else nullcontext()
         with torch.autocast(self._device.type, torch.bfloat16), kernel:
+            if self._recipe.pairs:
+                return self._pair_losses(segments)
             if self.step < self._warm_up:
                 return {"warm_up": warm_up_loss(self._student, self._teacher, segments)}
             with torch.no_grad():
@@ -160,12 +165,20 @@ class Trainer:
         }
         return {name: w * loss(student, teacher) for name, (w, loss) in weighted.items() if w}
 
+    def _pair_losses(self, segments: Sequence[Segment]) -> dict[str, Tensor]:
+        with torch.no_grad():
+            theirs = _vectors(self._teacher, segments)
+        ours = _vectors(self._student, segments)
+        queries, passages = ours.chunk(2)
+        drift = 1 - (ours * theirs).sum(-1).mean()
+        return {"contrast": contrast_loss(queries, passages), "drift": self._recipe.drift * drift}
+
     def _save(self) -> None:
         self._log("held_out.csv", self.agreement())
         state = {
             "recipe": asdict(self._recipe),
             "step": self.step,
-            "parameters": {name: p.detach() for name, p in self._parameters.items()},
+            "parameters": {name: p.detach() for name, p in self.parameters.items()},
             "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
         }
         partial = self._checkpoint.with_suffix(".partial")
@@ -178,7 +191,7 @@ class Trainer:
             raise ValueError(f"{self._checkpoint} is of another recipe; use another folder")
         self.step = state["step"]
         with torch.no_grad():
-            for name, parameter in self._parameters.items():
+            for name, parameter in self.parameters.items():
                 parameter.copy_(state["parameters"][name])
         for optimizer, kept in zip(self._optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(kept)
@@ -199,22 +212,32 @@ def _optimizers(parameters: Mapping[str, Tensor], recipe: Recipe) -> list[torch.
     others = [p for p in parameters.values() if p.ndim != 2]  # noqa: PLR2004
     optimizers: list[torch.optim.Optimizer] = []
     if matrices:
-        optimizers.append(
-            torch.optim.Muon(matrices, lr=recipe.matrix_rate, weight_decay=0.0, momentum=0.95)
-        )
-    optimizers.append(torch.optim.AdamW(others, lr=recipe.other_rate, weight_decay=0.0))
-    for optimizer, rate in zip(optimizers, (recipe.matrix_rate, recipe.other_rate), strict=False):
+        optimizers.append(torch.optim.Muon(matrices, lr=recipe.matrix_rate, weight_decay=0.0))
+    if others:
+        optimizers.append(torch.optim.AdamW(others, lr=recipe.other_rate, weight_decay=0.0))
+    for optimizer in optimizers:
         for group in optimizer.param_groups:
-            group["highest"] = rate
+            group["highest"] = group["lr"]
     return optimizers
 
 
-def _schedule(step: int, steps: int) -> float:
-    """Linear up, then along a cosine down to `LEAST_RATE`."""
-    if step < RATE_WARM_UP_STEPS:
-        return (step + 1) / RATE_WARM_UP_STEPS
-    way = (step - RATE_WARM_UP_STEPS) / max(1, steps - RATE_WARM_UP_STEPS)
-    return LEAST_RATE + (1 - LEAST_RATE) * (1 + math.cos(math.pi * way)) / 2
+def _trained(student: Encoder, *, own_only: bool) -> Mapping[str, torch.nn.Parameter]:
+    base = set(published_names(student.config.layers)) if own_only else set()
+    return {name: p for name, p in adapter_parameters(student).items() if name not in base}
+
+
+def _schedule(step: int, warm_up: int, steps: int) -> float:
+    """Return the share of the highest rates at a step.
+
+    Up in a few steps; while layers learn one by one, from `WARM_UP_RATE` down to 1, since each has but a small problem
+    of its own; then along a cosine down to `LEAST_RATE`.
+    """
+    if step < warm_up:
+        rate = WARM_UP_RATE + (1 - WARM_UP_RATE) * step / warm_up
+    else:
+        way = (step - warm_up) / max(1, steps - warm_up)
+        rate = LEAST_RATE + (1 - LEAST_RATE) * (1 + math.cos(math.pi * way)) / 2
+    return rate * min(1.0, (step + 1) / FIRST_STEPS)
 
 
 def _vectors(encoder: Encoder, segments: Sequence[Segment]) -> Tensor:

@@ -1,10 +1,10 @@
-"""What a chunk comes back as, in an append and in a stream alike."""
+"""What several routes answer with: a chunk, the tokens of a text."""
 
 from collections.abc import Collection
 from typing import Any
 
 from service.api.vectors import encode_vector
-from service.ports import ChunkAnswer
+from service.ports import ChunkAnswer, TextTokens
 from service.schemas.base import EncodingFormat
 from service.schemas.sessions import ReturnMember
 
@@ -20,4 +20,13 @@ def chunk_json(
         answer["tokens"] = chunk.tokens
         answer["token_range"] = [chunk.token_start, chunk.token_start + chunk.tokens]
     answer["replayed"] = chunk.replayed
+    return answer
+
+
+def tokens_json(text: TextTokens) -> list[dict[str, Any]]:
+    """Return a text's tokens with their places, which CLS and SEP do not have."""
+    answer = []
+    for token, piece, offset in zip(text.ids, text.pieces, text.offsets, strict=True):
+        start, end = offset or (None, None)
+        answer.append({"id": token, "token": piece, "start": start, "end": end})
     return answer

@@ -8,7 +8,18 @@ from service.api.openapi import install_openapi
 from service.api.origin import SameOriginApp
 from service.api.problems import install_problem_handlers
 from service.api.readiness import Readiness
-from service.api.routes import appends, dashboard, embeddings, health, models, sessions, streams
+from service.api.routes import (
+    appends,
+    attention,
+    dashboard,
+    embeddings,
+    encode,
+    health,
+    models,
+    sessions,
+    streams,
+    tokenize,
+)
 from service.api.services import CatalogPort, Services
 
 __all__ = ["CatalogPort", "Services", "create_app"]
@@ -16,6 +27,9 @@ __all__ = ["CatalogPort", "Services", "create_app"]
 _ROUTERS: tuple[APIRouter, ...] = (
     models.router,
     embeddings.router,
+    encode.router,
+    attention.router,
+    tokenize.router,
     sessions.router,
     appends.router,
     streams.router,

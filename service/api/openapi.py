@@ -7,15 +7,21 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from service.api.problems import PROBLEM_MEDIA_TYPE, PROBLEMS
+from service.schemas.attention import AttentionRequest
 from service.schemas.embeddings import EmbeddingsRequest
+from service.schemas.encode import EncodeRequest
 from service.schemas.health import ProblemDocument
 from service.schemas.sessions import AppendRequest, CreateSessionRequest, StreamEvent
+from service.schemas.tokenize import TokenizeRequest
 
 _SCHEMAS: Final = "#/components/schemas/"
 _FRAMEWORK_ERROR: Final = "HTTPValidationError"
 _FRAMEWORK_SCHEMAS: Final = (_FRAMEWORK_ERROR, "ValidationError")
 _OWN_SCHEMAS: Final = (
     EmbeddingsRequest,
+    EncodeRequest,
+    AttentionRequest,
+    TokenizeRequest,
     CreateSessionRequest,
     AppendRequest,
     StreamEvent,

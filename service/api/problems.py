@@ -106,6 +106,7 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
     "validation_error": Problem(Unprocessable),
     "idempotency_key_reused": Problem(Unprocessable),
     "input_too_long": Problem(Unprocessable),
+    "answer_too_large": Problem(Unprocessable),
     "token_ids_not_supported": Problem(Unprocessable),
     "model_has_no_memory": Problem(Unprocessable),
     "internal_error": Problem(InternalError),

@@ -8,7 +8,7 @@ from typing import Final
 
 import structlog
 
-from service.errors import ServiceError
+from service.errors import MODEL_FAILED, ServiceError
 from service.ports import EncoderPort
 
 CHECK_SECONDS: Final = 5.0
@@ -25,6 +25,11 @@ class ModelState:
 
     id: str
     error: str | None
+
+    @property
+    def failed(self) -> bool:
+        """True if the model could not be loaded, which waiting does not mend."""
+        return self.error == MODEL_FAILED
 
 
 class Readiness:

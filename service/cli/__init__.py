@@ -8,9 +8,11 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from service.cli.attention import attention
 from service.cli.check_config import check_config
 from service.cli.demo import demo
 from service.cli.embed import embed
+from service.cli.evaluate import evaluate
 from service.cli.models_ import models
 from service.cli.serve import serve
 from service.errors import ConfigError
@@ -25,6 +27,8 @@ app = typer.Typer(
 app.command("serve")(serve)
 app.command("embed")(embed)
 app.command("models")(models)
+app.command("attention")(attention)
+app.command("evaluate")(evaluate)
 app.command("demo")(demo)
 app.command("check-config")(check_config)
 

@@ -2,7 +2,7 @@
 
 import typer
 
-from service.cli.options import ConfigFile, DataDir, Host, Port
+from service.cli.options import ConfigFile, DataDir, Host, Models, Port, listed
 
 
 def check_config(
@@ -10,6 +10,7 @@ def check_config(
     host: Host = None,
     port: Port = None,
     data_dir: DataDir = None,
+    models: Models = None,
 ) -> None:
     """Print the resolved configuration as YAML; exit with 1 if the service could not start with it.
 
@@ -23,8 +24,10 @@ def check_config(
     from service.config import load_config  # noqa: PLC0415
     from service.errors import ConfigError  # noqa: PLC0415
 
-    settings = load_config(config, host=host, port=port, data_dir=data_dir)
-    for model in settings.models:
+    settings = load_config(
+        config, host=host, port=port, data_dir=data_dir, serve_models=listed(models)
+    )
+    for model in settings.served:
         try:
             check_model(model.attention, model.weights, model.adapter)
         except WeightsError as error:

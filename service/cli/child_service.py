@@ -30,13 +30,16 @@ class ChildService:
         self.ready_s = 0.0
 
     @classmethod
-    def start(cls, port: int, log: Path, data_dir: Path | None = None) -> Self:
+    def start(
+        cls, port: int, log: Path, data_dir: Path | None = None, models: str | None = None
+    ) -> Self:
         """Start the service and wait until it is ready.
 
         Args:
             port: Free port of the loopback interface.
             log: File its output is appended to.
             data_dir: Where its sessions are; None leaves that to the configuration.
+            models: Ids of the models it serves, separated by commas; None leaves that to the configuration.
 
         Raises:
             ConfigError: it ended or did not become ready; the message holds its last lines.
@@ -44,6 +47,7 @@ class ChildService:
         command = [sys.executable, "-P", "-m", "service.cli", "serve"]
         command += ["--host", HOST, "--port", str(port)]
         command += ["--data-dir", str(data_dir)] if data_dir else []
+        command += ["--models", models] if models else []
         with log.open("ab") as output:
             process = subprocess.Popen(
                 command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True

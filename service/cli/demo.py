@@ -30,6 +30,7 @@ def demo(
     from rich.console import Console  # noqa: PLC0415
 
     from service.cli.child_service import ChildService  # noqa: PLC0415
+    from service.cli.demo_reading import MODEL  # noqa: PLC0415
     from service.cli.demo_report import show  # noqa: PLC0415
     from service.config import load_config  # noqa: PLC0415
     from service.deployments.address import claim_port  # noqa: PLC0415
@@ -46,7 +47,8 @@ def demo(
     console.print(f"starting the service, its log is {log}")
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _leave)
-    service = ChildService.start(port, log)
+    # Another variant is another process that loads torch: one that goes away again starts only the one it asks.
+    service = ChildService.start(port, log, models=None if keep else MODEL)
     kept = False
     try:
         console.print(f"ready after {service.ready_s:.0f} s at {service.url}")

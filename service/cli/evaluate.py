@@ -60,7 +60,7 @@ def evaluate(  # noqa: PLR0913 - typer reads the options from the parameters
 ) -> None:
     """Evaluate encoders: sentence similarity, retrieval of chunks, agreement with the checkpoint, speed, bytes.
 
-    Runs in this process, without the service. Everything but the speed is the same in every run.
+    Runs in this process. Everything but the speed is the same in every run.
     """
     from models.errors import ModelError  # noqa: PLC0415 - commands import when they run
     from models.evaluate.plot import require_matplotlib  # noqa: PLC0415
@@ -139,8 +139,7 @@ def _perform(asked: _Asked, settings: "ServiceConfig") -> "tuple[Report, str]":
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         report = run([_load(model) for model in chosen], plan, _Bar(progress))
-    report = replace(report, command=asked.as_dict())
-    return report, as_markdown(report, asked.command())
+    return replace(report, command=asked.as_dict()), as_markdown(report, asked.command())
 
 
 def _plan(asked: _Asked, teacher: str, baselines: Sequence[str]) -> "Plan":
@@ -179,10 +178,11 @@ def _choose(
         raise ConfigError(
             f"models of one checkpoint are evaluated at a time; these have {', '.join(weights)}: choose with --models"
         )
-    for model in [*chosen, *configured]:
-        if model.attention == _TEACHER and model.weights == weights[0]:
-            return chosen if model in chosen else [model, *chosen], model.id
     teacher = ModelConfig(id=_TEACHER, attention=_TEACHER, weights=weights[0])
+    for model in [*chosen, *configured]:
+        bare = model.attention == _TEACHER and model.adapter in ("packaged", "none")
+        if bare and model.weights == weights[0]:
+            return chosen if model in chosen else [model, *chosen], model.id
     return [teacher, *chosen], teacher.id
 
 
@@ -214,7 +214,7 @@ def _load(model: "ModelConfig") -> "Variant":
 
     options = AttentionOptions(memory_rule=model.memory_rule)
     try:
-        loaded = load_encoder(model.attention, model.weights, options)
+        loaded = load_encoder(model.attention, model.weights, options, model.adapter)
     except WeightsError as error:
         raise ConfigError(f"model {model.id}: {error}") from error
     return Variant.of(model.id, loaded)

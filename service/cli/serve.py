@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from service.cli.options import ConfigFile, DataDir, Host, Port
+from service.cli.options import ConfigFile, DataDir, Host, Models, Port, listed
 
 
 def serve(
@@ -12,6 +12,7 @@ def serve(
     host: Host = None,
     port: Port = None,
     data_dir: DataDir = None,
+    models: Models = None,
     address: Annotated[
         str | None,
         typer.Option(metavar="RAY", help="Join this Ray cluster instead of starting one."),
@@ -25,5 +26,7 @@ def serve(
     from service.config import load_config  # noqa: PLC0415 - commands import when they run
     from service.deployments.supervisor import supervise  # noqa: PLC0415
 
-    settings = load_config(config, host=host, port=port, data_dir=data_dir)
+    settings = load_config(
+        config, host=host, port=port, data_dir=data_dir, serve_models=listed(models)
+    )
     raise typer.Exit(supervise(settings, address, typer.echo))

@@ -33,14 +33,26 @@ from service.client.results import (
     Session,
     SessionPage,
 )
+from service.client.token_results import (
+    Attention,
+    AttentionMap,
+    EncodedText,
+    Encodings,
+    Token,
+    Tokenization,
+)
 
 __all__ = [
     "AppendResult",
     "AsyncLongstreamClient",
+    "Attention",
+    "AttentionMap",
     "Chunk",
     "Conflict",
     "Document",
     "Embeddings",
+    "EncodedText",
+    "Encodings",
     "Gone",
     "Invalid",
     "LongstreamClient",
@@ -57,6 +69,8 @@ __all__ = [
     "StreamChunk",
     "StreamDone",
     "StreamEvent",
+    "Token",
+    "Tokenization",
     "TransportError",
     "Unauthorized",
     "Unavailable",

@@ -7,7 +7,7 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
-from service.client import flows
+from service.client import flows, token_flows
 from service.client.core import DEFAULT_RETRY, Action, Flow, Outcome, Pause, RetryPolicy
 from service.client.duplex import DuplexTransport
 from service.client.errors import error_of_response
@@ -21,6 +21,8 @@ from service.client.results import (
     SessionPage,
 )
 from service.client.settings import DEFAULT_TIMEOUT_S, DEFAULT_URL, STREAM_HEADERS, options
+from service.client.token_flows import AttentionQuery
+from service.client.token_results import Attention, Encodings, Tokenization
 from service.client.wire import Text, encoded
 
 T = TypeVar("T")
@@ -88,6 +90,40 @@ class LongstreamClient:
         A text over the window of a model without memory is `Invalid`, unless `truncate` allows to cut it.
         """
         return self._run(flows.embed(texts, model, self._retry, truncate=truncate))
+
+    def encode(
+        self,
+        texts: Sequence[str],
+        model: str,
+        *,
+        truncate: bool = False,
+        special_tokens: bool = False,
+    ) -> Encodings:
+        """Encode texts as `embed` does, with a vector and a place for every token; CLS and SEP only if asked for."""
+        return self._run(
+            token_flows.encode(texts, model, self._retry, truncate=truncate, special=special_tokens)
+        )
+
+    def tokenize(self, texts: Sequence[str], model: str) -> Tokenization:
+        """Find which tokens a model reads where in each text."""
+        return self._run(token_flows.tokenize(texts, model, self._retry))
+
+    def attention(
+        self,
+        text: str,
+        model: str,
+        *,
+        context: str | None = None,
+        layers: Sequence[int] | None = None,
+        heads: Sequence[int] | None = None,
+        stages: Sequence[str] = ("weights",),
+    ) -> Attention:
+        """Show how a short text is attended to; `layers` and `heads` count from 0, all by default.
+
+        A model with memory reads `context` before. `stages` are any of `scores`, `weights`, `outputs`.
+        """
+        query = AttentionQuery(text, context, layers, heads, stages)
+        return self._run(token_flows.attention(query, model, self._retry))
 
     def create_session(
         self, model: str, session_id: str | None = None, metadata: Mapping[str, Any] | None = None

@@ -24,7 +24,7 @@ from service.client.results import (
     SessionPage,
 )
 
-_BASE64: Final = "base64"
+BASE64: Final = "base64"
 _NO_RETRY: Final = RetryPolicy(retry_for_s=0.0)
 
 
@@ -46,8 +46,8 @@ def embed(
     """Encode texts without a session."""
     body: dict[str, Any] = {
         "model": model_id,
-        "input": _listed(texts),
-        "encoding_format": _BASE64,
+        "input": listed(texts),
+        "encoding_format": BASE64,
     }
     if truncate:
         body["truncate"] = True
@@ -119,9 +119,9 @@ def append(
     """Read chunks into a session; `first_seq` makes the call safe to repeat."""
     body: dict[str, Any] = {
         "first_seq": first_seq,
-        "chunks": _listed(chunks),
+        "chunks": listed(chunks),
         "return": ["embedding", "tokens", *(["document"] if document else [])],
-        "encoding_format": _BASE64,
+        "encoding_format": BASE64,
     }
     call = Call("POST", session_path(session_id, "/chunks"), body=encoded_json(body))
     answer = yield from exchange(call, retry)
@@ -138,7 +138,7 @@ def append(
 
 def document(session_id: str, retry: RetryPolicy) -> Flow[Document]:
     """Return the running document vector."""
-    call = Call("GET", session_path(session_id, "/embedding"), params={"encoding_format": _BASE64})
+    call = Call("GET", session_path(session_id, "/embedding"), params={"encoding_format": BASE64})
     answer = yield from exchange(call, retry)
     return parsed(answer, Document.of)
 
@@ -172,7 +172,7 @@ def metrics(retry: RetryPolicy) -> Flow[str]:
 
 def stream_call(session_id: str, chunk_chars: int | None, first_seq: int | None) -> Call:
     """Describe the request of a stream, which is made once: its text may not be there twice."""
-    params: dict[str, str | int] = {"encoding_format": _BASE64}
+    params: dict[str, str | int] = {"encoding_format": BASE64}
     if chunk_chars is not None:
         params["chunk_chars"] = chunk_chars
     if first_seq is not None:
@@ -184,7 +184,7 @@ def _was_repeated(error: LongstreamError) -> bool:
     return int(error.problem["attempts"]) > 1
 
 
-def _listed(texts: Sequence[str]) -> list[str]:
+def listed(texts: Sequence[str]) -> list[str]:
     """Return the texts as a list; a lone string is one text, not its characters."""
     if isinstance(texts, str):
         return [texts]

@@ -37,7 +37,7 @@ def encoder_name(model: str) -> str:
 
 
 def build_application(config: ServiceConfig) -> Application:
-    """Bind the gateway to one encoder deployment per configured model.
+    """Bind the gateway to one encoder deployment per served model.
 
     Args:
         config: The configuration, with the port decided.
@@ -49,7 +49,7 @@ def build_application(config: ServiceConfig) -> Application:
             request_router_config=session_routing(),
             **_CARE,
         )(Encoder).bind(model, config)
-        for model in config.models
+        for model in config.served
     }
     gateway = serve.deployment(name=GATEWAY, num_replicas=config.gateways, **_CARE)(Gateway)
     return gateway.bind(config, encoders)
@@ -58,7 +58,7 @@ def build_application(config: ServiceConfig) -> Application:
 def deployment_handles(config: ServiceConfig) -> list[DeploymentHandle[Any]]:
     """Return the encoders' handles of the running application."""
     return [
-        serve.get_deployment_handle(encoder_name(model.id), APPLICATION) for model in config.models
+        serve.get_deployment_handle(encoder_name(model.id), APPLICATION) for model in config.served
     ]
 
 

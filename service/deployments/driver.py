@@ -107,11 +107,24 @@ def _serve(order: Order, stop: threading.Event) -> str | None:
 
 def _run(config: ServiceConfig, stop: threading.Event) -> str | None:
     deploy(config)
-    reason = _await_running(stop)
+    reason = _await_running(stop) or asyncio.run(_failed_models(config))
     if reason is None:
         stop.wait()
         asyncio.run(drain(config))
     return reason
+
+
+async def _failed_models(config: ServiceConfig) -> str | None:
+    """Say which models could not be loaded; returns that if no other model is left."""
+    handles = application.deployment_handles(config)
+    reasons = await asyncio.gather(*(handle.failure.remote() for handle in handles))
+    failed = [reason for reason in reasons if reason is not None]
+    if len(failed) == len(reasons):
+        return "; ".join(failed)
+    for reason in failed:
+        sys.stderr.write(f"longstream: {reason}; it is not served\n")
+    sys.stderr.flush()
+    return None
 
 
 def deploy(config: ServiceConfig) -> None:
@@ -136,7 +149,7 @@ def connect(order: Order) -> None:
         flags = {"env_vars": ray_flags(order.config)}
         ray.init(address=order.address, namespace="serve", runtime_env=flags)
         return
-    replicas = order.config.gateways + sum(model.replicas for model in order.config.models)
+    replicas = order.config.gateways + sum(model.replicas for model in order.config.served)
     ray.init(
         # "local": never the cluster that RAY_ADDRESS or a file of another user names.
         address="local",

@@ -6,7 +6,16 @@ from ray import serve
 from service.config import ModelConfig, ServiceConfig
 from service.deployments.logs import configure_logs
 from service.errors import ConfigError
-from service.ports import AppendCommand, AppendResult, EmbedResult, ModelInfo
+from service.ports import (
+    AppendCommand,
+    AppendResult,
+    AttentionCommand,
+    AttentionResult,
+    EmbedResult,
+    EncodeResult,
+    ModelInfo,
+    TokenizeResult,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -25,15 +34,20 @@ class Encoder:
         self, model: ModelConfig, config: ServiceConfig
     ) -> None:
         # Imported here: the driver and the gateways name this class and never need torch.
-        from service.encoder_node import EncoderNode  # noqa: PLC0415
+        from service.encoder_node import EncoderNode, FailedNode  # noqa: PLC0415
 
         configure_logs(config)
         self._name = replica_name()
+        self._failure: str | None = None
+        self._node: EncoderNode | FailedNode
         try:
             self._node = await EncoderNode.start(model, config)
         except ConfigError as error:
+            # A deployment that cannot start would take the whole application down with it.
             log.error("model_failed", model=model.id, reason=str(error))  # noqa: TRY400 - says it all
-            raise
+            self._failure = str(error)
+            self._node = FailedNode(self._failure)
+            return
         except Exception:
             log.exception("model_failed", model=model.id)
             raise
@@ -42,6 +56,10 @@ class Encoder:
     async def ping(self) -> None:
         """Show that the process lives and its event loop turns."""
 
+    async def failure(self) -> str | None:
+        """Return why the model could not be loaded, None if it was."""
+        return self._failure
+
     async def info(self) -> ModelInfo:
         """Describe the model."""
         return await self._node.info()
@@ -49,6 +67,18 @@ class Encoder:
     async def embed(self, texts: list[str], *, truncate: bool) -> EmbedResult:
         """Encode texts without a session."""
         return await self._node.embed(texts, truncate=truncate)
+
+    async def encode(self, texts: list[str], *, truncate: bool) -> EncodeResult:
+        """Encode texts with all their tokens."""
+        return await self._node.encode(texts, truncate=truncate)
+
+    async def tokenize(self, texts: list[str]) -> TokenizeResult:
+        """Find the tokens of texts."""
+        return await self._node.tokenize(texts)
+
+    async def inspect(self, command: AttentionCommand) -> AttentionResult:
+        """Show how a short text is attended to."""
+        return await self._node.inspect(command)
 
     async def append(self, command: AppendCommand) -> AppendResult:
         """Read chunks into a session."""

@@ -10,7 +10,16 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
 
 from service.errors import Unavailable
-from service.ports import AppendCommand, AppendResult, EmbedResult, ModelInfo
+from service.ports import (
+    AppendCommand,
+    AppendResult,
+    AttentionCommand,
+    AttentionResult,
+    EmbedResult,
+    EncodeResult,
+    ModelInfo,
+    TokenizeResult,
+)
 
 Result = TypeVar("Result")
 
@@ -64,6 +73,22 @@ class RayEncoder:
         return await self._call(
             lambda: self._handle.embed.remote(batch, truncate=truncate), repeatable=True
         )
+
+    async def encode(self, texts: Sequence[str], *, truncate: bool) -> EncodeResult:
+        """Encode texts with all their tokens; tried again once as `embed` is."""
+        batch = list(texts)
+        return await self._call(
+            lambda: self._handle.encode.remote(batch, truncate=truncate), repeatable=True
+        )
+
+    async def tokenize(self, texts: Sequence[str]) -> TokenizeResult:
+        """Find the tokens of texts; tried again once as `embed` is."""
+        batch = list(texts)
+        return await self._call(lambda: self._handle.tokenize.remote(batch), repeatable=True)
+
+    async def inspect(self, command: AttentionCommand) -> AttentionResult:
+        """Show how a short text is attended to; tried again once as `embed` is."""
+        return await self._call(lambda: self._handle.inspect.remote(command), repeatable=True)
 
     async def append(self, command: AppendCommand) -> AppendResult:
         """Read chunks into a session, on the replica that has its state in memory.

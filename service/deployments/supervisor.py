@@ -81,7 +81,7 @@ class _Supervisor:
     def run(self, address: str | None) -> int:
         """Start the driver and return what the command exits with."""
         where = "Ray at " + address if address else "a local Ray"
-        models = ", ".join(model.id for model in self._config.models)
+        models = ", ".join(model.id for model in self._config.served)
         self._say(f"longstream: starting {where} and loading {models}")
         self._driver = self._start_driver(address)
         if self._stops:

@@ -10,12 +10,22 @@ from typing import Final, Self
 from models.config import AttentionOptions
 from models.errors import WeightsError
 from models.loading import LoadedEncoder, load_encoder, use_threads
-from service.config import ModelConfig, ServiceConfig
+from service.config import LimitsConfig, ModelConfig, ServiceConfig
+from service.encoder_node.inspector import Inspector
 from service.encoder_node.reader import TextReader
 from service.engine import Engine
 from service.errors import ConfigError, Unprocessable
 from service.metrics import EncoderMetrics
-from service.ports import AppendCommand, AppendResult, EmbedResult, ModelInfo
+from service.ports import (
+    AppendCommand,
+    AppendResult,
+    AttentionCommand,
+    AttentionResult,
+    EmbedResult,
+    EncodeResult,
+    ModelInfo,
+    TokenizeResult,
+)
 from service.sessions.appender import Appender
 from service.sessions.hot import HotStates
 from service.sessions.stores import open_store
@@ -33,12 +43,18 @@ class EncoderNode:
     """
 
     def __init__(
-        self, model: LoadedEncoder, info: ModelInfo, metrics: EncoderMetrics, engine: Engine
+        self,
+        model: LoadedEncoder,
+        info: ModelInfo,
+        metrics: EncoderMetrics,
+        engine: Engine,
+        limits: LimitsConfig,
     ) -> None:
         self._info = info
         self._metrics = metrics
         self._engine = engine
-        self._reader = TextReader(model, engine)
+        self._reader = TextReader(model, engine, limits.answer_numbers)
+        self._inspector = Inspector(model, engine, limits)
         self._store: SessionStore | None = None
         self._appender: Appender | None = None
         self._exit = AsyncExitStack()
@@ -65,7 +81,7 @@ class EncoderNode:
             loaded.encoder, config.engine.step_tokens, config.engine.queue_tokens, metrics
         )
         metrics.queue_depth(lambda: float(engine.queued_tokens))
-        node = cls(loaded, _describe(model, loaded), metrics, engine)
+        node = cls(loaded, _describe(model, loaded), metrics, engine, config.limits)
         try:
             await node._open(config)
         except BaseException:
@@ -76,6 +92,7 @@ class EncoderNode:
 
     async def _open(self, config: ServiceConfig) -> None:
         await self._exit.enter_async_context(self._engine)
+        self._exit.callback(self._inspector.close)
         await self._warm_up(config.engine.step_tokens)
         timed = TimedStore(open_store(config.sessions.store, config.data_dir), self._metrics)
         store = await self._exit.enter_async_context(timed)
@@ -113,9 +130,24 @@ class EncoderNode:
     async def embed(self, texts: Sequence[str], *, truncate: bool) -> EmbedResult:
         """Encode texts without a session."""
         result = await self._reader.embed(texts, truncate=truncate)
+        self._count(result)
+        return result
+
+    async def encode(self, texts: Sequence[str], *, truncate: bool) -> EncodeResult:
+        """Encode texts with all their tokens."""
+        result = await self._reader.encode(texts, truncate=truncate)
+        self._count(result.embedded)
+        return result
+
+    async def tokenize(self, texts: Sequence[str]) -> TokenizeResult:
+        """Find the tokens of texts."""
+        return await self._reader.tokenize(texts)
+
+    async def inspect(self, command: AttentionCommand) -> AttentionResult:
+        """Show how a short text is attended to."""
+        result = await self._inspector.inspect(command)
         self._metrics.stage(result.times)
-        self._metrics.tokens("stateless", result.tokens)
-        self._metrics.truncated(result.truncated_tokens)
+        self._metrics.tokens("stateless", result.read_tokens)
         return result
 
     async def append(self, command: AppendCommand) -> AppendResult:
@@ -143,6 +175,11 @@ class EncoderNode:
             await self._reader.embed(["ready"], truncate=False)
         if self._store is not None:
             await self._store.ping()
+
+    def _count(self, result: EmbedResult) -> None:
+        self._metrics.stage(result.times)
+        self._metrics.tokens("stateless", result.tokens)
+        self._metrics.truncated(result.truncated_tokens)
 
     def exposition(self) -> bytes:
         """Return this process's metrics as Prometheus text."""

@@ -1,24 +1,37 @@
 """From text to vectors through the engine: whole texts, chunk after chunk."""
 
 import asyncio
-import time
 from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.errors import TextError
 from models.loading import LoadedEncoder
 from models.memory import Memory
 from models.packing import Segment
+from service.encoder_node.tokenizing import (
+    require_answerable,
+    segments_of,
+    tokens_of,
+    with_special_tokens,
+)
 from service.engine import Engine, SegmentResult, SequenceResult
-from service.errors import BadRequest, Unprocessable
-from service.ports import EmbedResult, StageTimes
+from service.errors import Unprocessable
+from service.ports import (
+    EmbedResult,
+    EncodeResult,
+    StageTimes,
+    TextTokens,
+    TokenizeResult,
+    TokenVectors,
+)
 from service.sessions.reading import Reading
 
 SEQUENCES_AT_ONCE: Final = 4
 """Texts over the window that one request may have in the engine at once; more would take every turn."""
+NUMBERS_OF_A_TOKEN: Final = 3
+"""Its id, its first character, and the one after its last."""
 
 
 class TextReader:
@@ -30,11 +43,13 @@ class TextReader:
     Args:
         model: The encoder and its tokenizer.
         engine: Runs the encoder.
+        answer_numbers: Most numbers in one answer about tokens.
     """
 
-    def __init__(self, model: LoadedEncoder, engine: Engine) -> None:
+    def __init__(self, model: LoadedEncoder, engine: Engine, answer_numbers: int) -> None:
         self._model = model
         self._engine = engine
+        self._answer_numbers = answer_numbers
 
     def empty(self) -> Memory:
         """Return the memory of a document of which nothing has been read."""
@@ -47,7 +62,7 @@ class TextReader:
             BadRequest: the text is not Unicode.
             Unavailable: `overloaded`, `draining`.
         """
-        [segments], tokenize_s = await self._segments([text])
+        [segments], tokenize_s = await segments_of(self._model.tokenizer, [text])
         result = await self._engine.read(segments, memory)
         return Reading(
             embedding=_unit(result.total / result.tokens),
@@ -64,36 +79,64 @@ class TextReader:
             Unprocessable: `input_too_long` on a model without memory.
             Unavailable: `overloaded`, `draining`.
         """
-        cut, tokenize_s = await self._segments(texts)
-        truncated = 0
-        if not self._model.encoder.has_memory:
-            truncated = self._fit(cut, truncate=truncate)
+        cut, tokenize_s = await segments_of(self._model.tokenizer, texts)
+        truncated = self._fit(cut, truncate=truncate)
         results = await self._encode(cut)
-        return EmbedResult(
-            vectors=np.stack([_unit(result.total / result.tokens) for result in results]),
-            tokens=sum(len(segment.ids) for segments in cut for segment in segments),
-            truncated_tokens=truncated,
-            # Texts run side by side, so a request waited for the slowest of them.
-            times=StageTimes(
-                tokenize=tokenize_s,
-                queue=max(result.queue_s for result in results),
-                infer=max(result.infer_s for result in results),
+        return _embedded(results, truncated, tokenize_s)
+
+    async def encode(self, texts: Sequence[str], *, truncate: bool) -> EncodeResult:
+        """Encode texts with all their tokens; see `service.ports.EncoderPort.encode`.
+
+        Raises:
+            BadRequest: a text is not Unicode.
+            Unprocessable: `answer_too_large`; `input_too_long` on a model without memory.
+            Unavailable: `overloaded`, `draining`.
+        """
+        tokenized, tokenize_s = await tokens_of(self._model.tokenizer, texts)
+        cut = [self._model.tokenizer.cut(text.ids) for text in tokenized]
+        truncated = self._fit(cut, truncate=truncate)
+        tokens = sum(len(segment.ids) for segments in cut for segment in segments)
+        width, limit = self._model.encoder.config.width, self._answer_numbers
+        advice = f"{tokens} tokens of {width} numbers each; send at most {limit // width} at once"
+        require_answerable(tokens * width, limit, advice)
+        results = await self._encode(cut, keep_tokens=True)
+        return EncodeResult(
+            _embedded(results, truncated, tokenize_s),
+            tuple(
+                TokenVectors(with_special_tokens(text, segments), _kept(result))
+                for text, segments, result in zip(tokenized, cut, results, strict=True)
             ),
         )
 
+    async def tokenize(self, texts: Sequence[str]) -> TokenizeResult:
+        """Find the tokens of texts; see `service.ports.EncoderPort.tokenize`.
+
+        Raises:
+            BadRequest: a text is not Unicode.
+            Unprocessable: `answer_too_large`.
+        """
+        tokenized, tokenize_s = await tokens_of(self._model.tokenizer, texts)
+        tokens, limit = sum(len(text.ids) for text in tokenized), self._answer_numbers
+        advice = f"{tokens} tokens; send at most {limit // NUMBERS_OF_A_TOKEN} at once"
+        require_answerable(tokens * NUMBERS_OF_A_TOKEN, limit, advice)
+        return TokenizeResult(
+            tuple(TextTokens(text.ids, text.pieces, text.offsets) for text in tokenized),
+            StageTimes(tokenize=tokenize_s),
+        )
+
     async def _encode(
-        self, cut: Sequence[Sequence[Segment]]
+        self, cut: Sequence[Sequence[Segment]], *, keep_tokens: bool = False
     ) -> list[SegmentResult | SequenceResult]:
         """Encode texts of one segment in one go, and longer ones through a fresh memory, a few at a time."""
         few = asyncio.Semaphore(SEQUENCES_AT_ONCE)
 
         async def document(segments: Sequence[Segment]) -> SequenceResult:
             async with few:
-                return await self._engine.read(segments, self.empty())
+                return await self._engine.read(segments, self.empty(), keep_tokens=keep_tokens)
 
         memory = self.empty() if self._model.encoder.has_memory else None
         short = [segments[0] for segments in cut if len(segments) == 1]
-        batch = asyncio.create_task(self._engine.submit(short, memory))
+        batch = asyncio.create_task(self._engine.submit(short, memory, keep_tokens=keep_tokens))
         documents = [asyncio.create_task(document(segs)) for segs in cut if len(segs) > 1]
         tasks = [batch, *documents]
         try:
@@ -105,7 +148,9 @@ class TextReader:
         return [next(shorts) if len(segments) == 1 else next(longs) for segments in cut]
 
     def _fit(self, cut: list[list[Segment]], *, truncate: bool) -> int:
-        """Keep the first segment of each text, or refuse; return the tokens dropped."""
+        """Without memory, keep the first segment of each text, or refuse; return the tokens dropped."""
+        if self._model.encoder.has_memory:
+            return 0
         dropped = 0
         for i, segments in enumerate(cut):
             over = sum(segment.content_tokens for segment in segments[1:])
@@ -122,14 +167,27 @@ class TextReader:
             del segments[1:]
         return dropped
 
-    async def _segments(self, texts: Sequence[str]) -> tuple[list[list[Segment]], float]:
-        begun = time.monotonic()
-        try:
-            # The tokenizer leaves the interpreter's lock alone, so the event loop goes on meanwhile.
-            cut = await asyncio.to_thread(self._model.tokenizer.segments, texts)
-        except TextError as error:
-            raise BadRequest("invalid_request", str(error)) from error
-        return cut, time.monotonic() - begun
+
+def _embedded(
+    results: Sequence[SegmentResult | SequenceResult], truncated: int, tokenize_s: float
+) -> EmbedResult:
+    return EmbedResult(
+        vectors=np.stack([_unit(result.total / result.tokens) for result in results]),
+        tokens=sum(result.tokens for result in results),
+        truncated_tokens=truncated,
+        # Texts run side by side, so a request waited for the slowest of them.
+        times=StageTimes(
+            tokenize=tokenize_s,
+            queue=max(result.queue_s for result in results),
+            infer=max(result.infer_s for result in results),
+        ),
+    )
+
+
+def _kept(result: SegmentResult | SequenceResult) -> NDArray[np.float32]:
+    if result.token_vectors is None:
+        raise TypeError("the engine was not asked to keep token vectors")
+    return result.token_vectors
 
 
 def _unit(mean: NDArray[np.floating]) -> NDArray[np.float32]:

@@ -16,6 +16,7 @@ from models.encoder import Encoder
 from models.memory import Memory
 from models.packing import Segment
 from service.engine.queue import FairQueue
+from service.engine.results import SegmentResult, SequenceResult
 from service.errors import InternalError, Unavailable
 
 log = structlog.get_logger(__name__)
@@ -33,48 +34,11 @@ class EngineObserver(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class SegmentResult:
-    """One encoded segment.
-
-    Attributes:
-        total: Sum of its token vectors, CLS and SEP included; float32, (d,).
-        tokens: Tokens that went into the sum.
-        memory: The sequence's memory after it; None for a variant without memory.
-        queue_s: Seconds until its step began.
-        infer_s: Seconds its step took.
-    """
-
-    total: NDArray[np.float32]
-    tokens: int
-    memory: Memory | None
-    queue_s: float
-    infer_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class SequenceResult:
-    """Segments of one sequence, read one after the other.
-
-    Attributes:
-        total: Sum of all token vectors, CLS and SEP of each segment included; float64, (d,).
-        tokens: Tokens that went into the sum.
-        memory: The memory after the last segment.
-        queue_s: Seconds spent waiting, all segments together.
-        infer_s: Seconds of their steps.
-    """
-
-    total: NDArray[np.float64]
-    tokens: int
-    memory: Memory
-    queue_s: float
-    infer_s: float
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class _Waiting:
     segment: Segment
     memory: Memory | None
+    keep_tokens: bool
     done: asyncio.Future[SegmentResult]
     since: float
 
@@ -128,21 +92,28 @@ class Engine:
         self._thread.shutdown(wait=True)
 
     async def submit(
-        self, segments: Sequence[Segment], memory: Memory | None = None
+        self,
+        segments: Sequence[Segment],
+        memory: Memory | None = None,
+        *,
+        keep_tokens: bool = False,
     ) -> list[SegmentResult]:
         """Encode independent segments.
 
         Args:
             segments: Each from a sequence of its own.
             memory: What each of them reads and writes, as values; required for a variant with memory.
+            keep_tokens: Whether their token vectors are wanted too.
 
         Raises:
             Unavailable: `overloaded`, `draining`; nothing was queued.
         """
         self._admit(sum(len(segment.ids) for segment in segments))
-        return await self._enqueue(segments, memory)
+        return await self._enqueue(segments, memory, keep_tokens=keep_tokens)
 
-    async def read(self, segments: Sequence[Segment], memory: Memory) -> SequenceResult:
+    async def read(
+        self, segments: Sequence[Segment], memory: Memory, *, keep_tokens: bool = False
+    ) -> SequenceResult:
         """Encode the segments of one sequence in order, each with the memory the one before left.
 
         The sequence is admitted once: what was begun is not refused in the middle, and never has more than one
@@ -154,8 +125,9 @@ class Engine:
         self._admit(len(segments[0].ids))
         total = np.zeros(self._encoder.config.width)
         tokens, queue_s, infer_s = 0, 0.0, 0.0
+        kept: list[NDArray[np.float32]] = []
         for segment in segments:
-            [result] = await self._enqueue([segment], memory)
+            [result] = await self._enqueue([segment], memory, keep_tokens=keep_tokens)
             if result.memory is None:
                 raise TypeError("this variant has no memory to read with")
             memory = result.memory
@@ -163,7 +135,10 @@ class Engine:
             tokens += result.tokens
             queue_s += result.queue_s
             infer_s += result.infer_s
-        return SequenceResult(total, tokens, memory, queue_s, infer_s)
+            if result.token_vectors is not None:
+                kept.append(result.token_vectors)
+        token_vectors = np.concatenate(kept) if kept else None
+        return SequenceResult(total, tokens, memory, queue_s, infer_s, token_vectors)
 
     def _admit(self, tokens: int) -> None:
         if self._stopping:
@@ -174,22 +149,22 @@ class Engine:
             )
 
     async def _enqueue(
-        self, segments: Sequence[Segment], memory: Memory | None
+        self, segments: Sequence[Segment], memory: Memory | None, *, keep_tokens: bool
     ) -> list[SegmentResult]:
         if self._stopping:
             raise _stopping()
-        items = [self._wait_for(segment, memory) for segment in segments]
+        future = asyncio.get_running_loop().create_future
+        since = time.monotonic()
+        items = [
+            (_Waiting(segment, memory, keep_tokens, future(), since), len(segment.ids))
+            for segment in segments
+        ]
         job = self._queue.add(items)
         self._work.set()
         try:
             return list(await asyncio.gather(*(waiting.done for waiting, _ in items)))
         finally:
             self._queue.cancel(job)  # the caller is gone or failed: what still waits is no use
-
-    @staticmethod
-    def _wait_for(segment: Segment, memory: Memory | None) -> tuple[_Waiting, int]:
-        future: asyncio.Future[SegmentResult] = asyncio.get_running_loop().create_future()
-        return _Waiting(segment, memory, future, time.monotonic()), len(segment.ids)
 
     async def _run(self) -> None:
         while not self._stopping:
@@ -225,12 +200,27 @@ class Engine:
         with torch.inference_mode():
             output = self._encoder(segments, memories)
             totals = output.sums.numpy()
+            kept = _kept_tokens(step, output.tokens.numpy())
         infer_s = time.monotonic() - begun
         after = output.memories or [None] * len(step)
         return [
-            SegmentResult(total, len(waiting.segment.ids), memory, begun - waiting.since, infer_s)
-            for waiting, total, memory in zip(step, totals, after, strict=True)
+            SegmentResult(
+                total, len(waiting.segment.ids), memory, begun - waiting.since, infer_s, vectors
+            )
+            for waiting, total, memory, vectors in zip(step, totals, after, kept, strict=True)
         ]
+
+
+def _kept_tokens(
+    step: Sequence[_Waiting], tokens: NDArray[np.float32]
+) -> list[NDArray[np.float32] | None]:
+    """Copy the rows that were asked for: a view of them would keep the whole step's alive."""
+    kept, start = [], 0
+    for waiting in step:
+        stop = start + len(waiting.segment.ids)
+        kept.append(tokens[start:stop].copy() if waiting.keep_tokens else None)
+        start = stop
+    return kept
 
 
 def _stopping() -> Unavailable:

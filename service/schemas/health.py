@@ -23,9 +23,10 @@ class ModelHealth(ResponseModel):
 
 
 class Ready(ResponseModel):
-    """Every model is ready."""
+    """Every model that could be loaded is ready."""
 
-    status: Literal["ready"]
+    status: Literal["ready", "degraded"]
+    """`degraded` if a model could not be loaded."""
     models: list[ModelHealth]
 
 

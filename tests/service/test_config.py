@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
+from models.attention import ATTENTIONS
 from service.config import ModelConfig, ServiceConfig, load_config
 from service.errors import ConfigError
 
@@ -16,6 +17,8 @@ KEYS = {
     "models.id",
     "models.attention",
     "models.weights",
+    "models.adapter",
+    "serve_models",
     "models.memory_rule",
     "models.replicas",
     "engine.step_tokens",
@@ -28,6 +31,8 @@ KEYS = {
     "limits.body_seconds",
     "limits.texts",
     "limits.chunks",
+    "limits.attention_tokens",
+    "limits.answer_numbers",
     "log_level",
 }
 
@@ -55,8 +60,25 @@ def test_the_keys_are_frozen():
     assert keys(ServiceConfig()) == KEYS
 
 
-def test_both_variants_are_served_by_default():
-    assert [model.id for model in load_config().models] == ["multi-head", "infini"]
+def test_every_variant_is_served_by_default():
+    config = load_config()
+    assert {model.attention for model in config.served} == set(ATTENTIONS)
+    assert all(model.id == model.attention for model in config.served)
+
+
+def test_models_can_be_switched_off():
+    config = load_config(serve_models=("infini", "causal"))
+    assert [model.id for model in config.served] == ["infini", "causal"]
+    assert len(config.models) == len(ATTENTIONS)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "complaint"),
+    [(("no", "infini"), "no model is called no; there are multi-head,"), ((), "names none")],
+)
+def test_what_is_served_must_exist(chosen: tuple[str, ...], complaint: str):
+    with pytest.raises(ConfigError, match=complaint):
+        load_config(serve_models=chosen)
 
 
 def test_command_line_over_environment_over_file(tmp_path: Path, monkeypatch):

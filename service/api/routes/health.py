@@ -36,6 +36,7 @@ async def get_readiness(
 ) -> Response:
     """Tell whether every model has just encoded and its store has just kept something.
 
+    A model that could not be loaded is named and leaves the others ready (`degraded`): waiting would not mend it.
     A full disk counts as not ready, though reads would still be answered: new work cannot be kept.
     """
     if services.draining():
@@ -44,12 +45,15 @@ async def get_readiness(
     models = [
         {"id": state.id, "ready": state.error is None, "error": state.error} for state in states
     ]
-    failed = [state.id for state in states if state.error is not None]
-    if failed:
+    failed = [state.id for state in states if state.failed]
+    waiting = [state.id for state in states if state.error is not None and not state.failed]
+    if waiting or len(failed) == len(states):
         raise Unavailable(
-            "model_unavailable", f"Not ready: {', '.join(failed)}.", extras={"models": models}
+            "model_unavailable",
+            f"Not ready: {', '.join(waiting or failed)}.",
+            extras={"models": models},
         )
-    return json_response({"status": "ready", "models": models})
+    return json_response({"status": "degraded" if failed else "ready", "models": models})
 
 
 @router.get(

@@ -12,11 +12,17 @@ from service.errors import Conflict, PreconditionFailed, Unprocessable
 from service.ports import (
     AppendCommand,
     AppendResult,
+    AttentionCommand,
+    AttentionResult,
     ChunkAnswer,
     EmbedResult,
+    EncodeResult,
     ModelInfo,
     StageTimes,
+    TokenizeResult,
+    TokenVectors,
 )
+from tests.service.api.fake_tokens import fake_attention, fake_tokens
 
 
 @dataclass(slots=True)
@@ -96,6 +102,37 @@ class FakeEncoder:
             raise Unprocessable("input_too_long", f"input: more than {window} tokens.", "input")
         vectors = np.stack([fake_vector(text, self._info.dimensions) for text in texts])
         return EmbedResult(vectors, sum(counts) - excess, excess, self._times)
+
+    async def encode(self, texts: Sequence[str], *, truncate: bool) -> EncodeResult:
+        """Hash texts and each of their words."""
+        embedded = await self.embed(texts, truncate=truncate)
+        window = None if self._info.memory_bytes else self._info.max_chunk_tokens
+        listed = [fake_tokens(text, window, special=True) for text in texts]
+        dimensions = self._info.dimensions
+        return EncodeResult(
+            embedded,
+            tuple(
+                TokenVectors(
+                    one, np.stack([fake_vector(piece, dimensions) for piece in one.pieces])
+                )
+                for one in listed
+            ),
+        )
+
+    async def tokenize(self, texts: Sequence[str]) -> TokenizeResult:
+        """Cut texts into words."""
+        await self._gate()
+        return TokenizeResult(tuple(fake_tokens(text) for text in texts), self._times)
+
+    async def inspect(self, command: AttentionCommand) -> AttentionResult:
+        """Show made-up attention; refuse a context without memory and a text over the window."""
+        await self._gate()
+        memory = self._info.memory_bytes > 0
+        if command.context is not None and not memory:
+            raise Unprocessable("model_has_no_memory", "no memory", "context")
+        if _words(command.text) > self._info.max_chunk_tokens:
+            raise Unprocessable("input_too_long", "too long", "input")
+        return fake_attention(command, self._times, memory=memory)
 
     async def append(self, command: AppendCommand) -> AppendResult:
         """Read chunks by the rules of the contract: replay, then condition, then order."""

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from service.errors import Conflict, PreconditionFailed, Unprocessable
-from service.ports import AppendCommand, EncoderPort, ModelInfo
+from service.ports import AppendCommand, AttentionCommand, EncoderPort, ModelInfo
 from tests.service.api.fake import FakeEncoder, fake_vector
 
 INFO = ModelInfo("m", "infini", 6, 4, 100, "f", "base")
@@ -54,3 +54,22 @@ async def test_windows_hold_without_memory_only():
     whole = await FakeEncoder(INFO).embed([long], truncate=False)
     assert (whole.tokens, whole.truncated_tokens) == (6, 0)
     np.testing.assert_array_equal(whole.vectors[0], fake_vector(long, 6))
+
+
+async def test_tokens_are_words_with_places_and_vectors():
+    encoder: EncoderPort = FakeEncoder(INFO)
+    [found] = (await encoder.tokenize(["a  bc"])).texts
+    assert (found.pieces, found.offsets) == (("a", "bc"), ((0, 1), (3, 5)))
+    result = await encoder.encode(["a  bc"], truncate=False)
+    assert result.texts[0].tokens.offsets == (None, *found.offsets, None)
+    np.testing.assert_array_equal(result.texts[0].vectors[2], fake_vector("bc", 6))
+    shown = await encoder.inspect(AttentionCommand("a b", layers=(1,), heads=(0, 2)))
+    [layer] = shown.layers
+    weights = layer.directions[0].weights
+    assert weights is not None
+    assert weights.shape == (2, 4, 4)
+    np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-6)
+    with pytest.raises(Unprocessable):
+        await FakeEncoder(STATELESS).inspect(AttentionCommand("a", "b"))
+    with pytest.raises(Unprocessable):
+        await encoder.inspect(AttentionCommand("a b c d e"))

@@ -4,7 +4,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.api.readiness import Readiness
-from service.errors import Unavailable
+from service.errors import MODEL_FAILED, Unavailable
 from tests.service.api.fake import FakeEncoder
 from tests.service.api.kit import INFINI, STATELESS, assert_problem
 
@@ -47,6 +47,34 @@ async def test_one_failing_model_makes_it_503(api, client, raised, code, monkeyp
         {"id": "infini", "ready": False, "error": code},
     ]
     assert answer.headers["retry-after"] == "1"
+
+
+def failed(code: str):
+    async def check() -> None:
+        raise Unavailable(code, "no weights")
+
+    return check
+
+
+async def test_a_model_that_could_not_be_loaded_leaves_the_others_ready(api, client, monkeypatch):
+    monkeypatch.setattr(api.infini, "check", failed(MODEL_FAILED))
+    answer = await client.get("/health/ready")
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "status": "degraded",
+        "models": [
+            {"id": "multi-head", "ready": True, "error": None},
+            {"id": "infini", "ready": False, "error": "model_failed"},
+        ],
+    }
+
+
+@pytest.mark.parametrize("other", [MODEL_FAILED, "store_unavailable"])
+async def test_none_ready_is_503_whatever_the_reasons(api, client, other, monkeypatch):
+    monkeypatch.setattr(api.infini, "check", failed(MODEL_FAILED))
+    monkeypatch.setattr(api.stateless, "check", failed(other))
+    body = assert_problem(await client.get("/health/ready"), 503, "model_unavailable")
+    assert [model["error"] for model in body["models"]] == [other, "model_failed"]
 
 
 class Counting(FakeEncoder):

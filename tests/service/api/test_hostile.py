@@ -39,6 +39,8 @@ def _returning(item: bytes, count: int) -> bytes:
 
 def _home(body: bytes) -> str:
     """The route that a body is made for; the others refuse it too, maybe for another reason."""
+    if b'"layers"' in body[:64]:
+        return "/v1/attention"
     return "/v1/sessions/s1/chunks" if body.startswith(b'{"chunks"') else "/v1/embeddings"
 
 
@@ -82,9 +84,17 @@ BODIES = {
     "300k numbers for members": (_returning(b"1", 300_000), 422),
     "500k objects for members": (_returning(b"{}", 500_000), 422),
     "an object for a text": (b'{"chunks":{"a":' + _list(b"1", 300_000) + b"}}", 422),
+    "300k layers": (b'{"model":"infini","layers":' + _list(b"0", 300_000) + b',"input":"x"}', 422),
     "huge encoding": (b'{"chunks":["x"],"encoding_format":"' + b"x" * 1_000_000 + b'"}', 422),
 }
-ROUTES = ("/v1/embeddings", "/v1/sessions/s1/chunks", "/v1/sessions")
+ROUTES = (
+    "/v1/embeddings",
+    "/v1/encode",
+    "/v1/attention",
+    "/v1/tokenize",
+    "/v1/sessions/s1/chunks",
+    "/v1/sessions",
+)
 
 
 @pytest.mark.usefixtures("session")

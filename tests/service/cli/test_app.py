@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from service.config import ServiceConfig, load_config
+from service.config import DEFAULT_MODELS, ServiceConfig, load_config
 from tests.running import LONGSTREAM, RunningService
 
 
@@ -30,7 +30,7 @@ def longstream(
 def test_help_names_the_commands() -> None:
     shown = longstream("--help")
     assert shown.returncode == 0
-    for command in ("serve", "embed", "models", "demo", "check-config"):
+    for command in ("serve", "embed", "models", "attention", "evaluate", "demo", "check-config"):
         assert command in shown.stdout
 
 
@@ -142,6 +142,6 @@ def test_models_of_a_running_service(service: RunningService) -> None:
     assert shown.returncode == 0, shown.stderr
     heading, *rows = shown.stdout.splitlines()
     assert heading.split()[:2] == ["model", "attention"]
-    assert [row.split()[0] for row in rows] == ["multi-head", "infini"]
+    assert [row.split()[0] for row in rows] == list(DEFAULT_MODELS)
     assert "none" in rows[0]
     assert "KiB" in rows[1]

@@ -11,7 +11,8 @@ import torch
 import typer
 from typer.testing import CliRunner, Result
 
-from service.cli.evaluate import evaluate
+from service.cli.evaluate import _choose, evaluate
+from service.config import ModelConfig
 from service.errors import ConfigError
 
 DATA = Path(__file__).parents[2] / "data" / "evaluate"
@@ -60,6 +61,7 @@ def test_one_command_gives_three_files_and_a_table(here: Path):
 def test_the_same_command_gives_the_same_bytes(here: Path):
     pytest.importorskip("matplotlib")
     options = ["--data", DATA, "--sets", "garden", "--limit-docs", 3, "--seed", 5, "--no-speed"]
+    options += ["--models", "multi-head,infini"]
     for out in ("one", "other"):
         assert invoke(*options, "--out", out).exit_code == 0
     for name in ("report.json", "report.md", "report.png"):
@@ -99,10 +101,19 @@ def test_a_teacher_that_is_not_configured_is_made(here: Path):
     assert list(report["rows"][0]["figures"]) == ["stsb"]
 
 
+@pytest.mark.parametrize(("adapter", "is_teacher"), [("none", True), ("./mine.file", False)])
+def test_the_teacher_has_no_adapter_of_its_own(adapter: str, is_teacher: bool):  # noqa: FBT001
+    mine = ModelConfig(id="mine", attention="multi-head", adapter=adapter)
+    chosen, teacher = _choose([ModelConfig(id="infini", attention="infini"), mine], [])
+    assert teacher == ("mine" if is_teacher else "multi-head")
+    assert [model.id for model in chosen][-2:] == ["infini", "mine"]
+    assert len(chosen) == (2 if is_teacher else 3)
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--models", "multi-head,none"], "unknown model none; known: multi-head, infini"),
+        (["--models", "multi-head,none"], "unknown model none; known: multi-head, "),
         (["--models", "multi-head", "--baseline", "infini"], "unknown model infini; known: multi"),
         (["--sets", "nowhere"], "nowhere/dev/docs.jsonl: cannot be read: No such file"),
         (["--split", "test", "--sets", ""], "stsb/en_test.jsonl: cannot be read"),

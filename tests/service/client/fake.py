@@ -10,6 +10,7 @@ from urllib.parse import unquote
 import httpx
 
 from models.chunking import split_text
+from tests.service.client import fake_tokens
 from tests.service.client.vectors import DIMENSIONS, encoded, vector_of
 
 Fault = Callable[[httpx.Request], httpx.Response | None]
@@ -57,6 +58,8 @@ class FakeService:
             return self._in_session(request, unquote(below[1]), below[2] or "")
         if path == "/v1/sessions":
             return self._create(request) if request.method == "POST" else self._list(request)
+        if path in fake_tokens.ROUTES:
+            return fake_tokens.ROUTES[path](json.loads(request.content))
         return stateless(request, path)
 
     def _create(self, request: httpx.Request) -> httpx.Response:

@@ -14,7 +14,7 @@ from sentence_transformers import SentenceTransformer
 
 from models.loading import load_encoder
 from models.weights import locate
-from service.client import LongstreamClient
+from service.client import Invalid, LongstreamClient
 from tests.running import RunningService
 from tests.texts import SENTENCES, varied_texts
 
@@ -164,3 +164,28 @@ def test_what_happens_to_sessions_is_counted(http: httpx.Client, session: str):
     after = events()
     grown = {name for name, count in after.items() if count == before[name] + 1}
     assert grown == {"append", "delete", "create"}
+
+
+def test_tokens_their_vectors_and_their_attention(service: RunningService):
+    text = SENTENCES[0]
+    with LongstreamClient(service.url) as client:
+        [tokens] = client.tokenize([text], "infini").texts
+        encoded = client.encode([text], "infini", special_tokens=True).texts[0]
+        [pooled] = client.embed([text], "infini").vectors
+        # About the largest answers there may be: two million numbers and one.
+        long = client.encode([" ".join(SENTENCES) * 7], "infini").texts[0]
+        shown = client.attention("the " * 126, "infini", context=text)
+        with pytest.raises(Invalid, match="at most 128"):
+            client.attention("the " * 127, "infini")
+    assert encoded.tokens[1:-1] == tokens
+    mean = encoded.token_embeddings.mean(0)
+    np.testing.assert_allclose(mean / np.linalg.norm(mean), pooled, atol=1e-5)
+    np.testing.assert_allclose(encoded.embedding, pooled, atol=1e-5)
+    assert long.token_embeddings.shape == (len(long.tokens), 384)
+    assert len(long.tokens) > 5000
+    weights = shown.directions["both"].weights
+    assert weights is not None
+    assert weights.shape == (6, 12, 128, 128)
+    np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-5)
+    assert shown.memory_share is not None
+    assert (shown.memory_share > 0).all()

@@ -8,7 +8,14 @@ from ray.serve.handle import DeploymentHandle
 
 from service.deployments.ports import Patience, RayEncoder
 from service.errors import Conflict, ServiceError, Unavailable
-from service.ports import AppendCommand, AppendResult, EmbedResult, ModelInfo, StageTimes
+from service.ports import (
+    AppendCommand,
+    AppendResult,
+    AttentionCommand,
+    EmbedResult,
+    ModelInfo,
+    StageTimes,
+)
 from tests.service.deployments.fakes import FakeHandle, Script
 
 INFO = ModelInfo("m", "infini", 384, 512, 304_128, "f", "b")
@@ -62,6 +69,25 @@ async def test_embed_survives_the_death_of_a_replica(error: Exception) -> None:
     port, handle = port_over(embed=dies(1, EMBEDDED, error))
     assert await port.embed(["a"], truncate=True) is EMBEDDED
     assert handle.calls == [("embed", None, (["a"],), {"truncate": True})] * 2
+
+
+async def test_what_is_asked_about_tokens_survives_the_death_of_a_replica() -> None:
+    results = [object(), object(), object()]
+    scripts = (dies(1, result) for result in results)
+    port, handle = port_over(**dict(zip(("encode", "tokenize", "inspect"), scripts, strict=True)))
+    command = AttentionCommand("a")
+    asked = [
+        await port.encode(("a",), truncate=True),
+        await port.tokenize(("a",)),
+        await port.inspect(command),
+    ]
+    assert [one is other for one, other in zip(asked, results, strict=True)] == [True] * 3
+    assert handle.calls[::2] == handle.calls[1::2]
+    assert handle.calls[::2] == [
+        ("encode", None, (["a"],), {"truncate": True}),
+        ("tokenize", None, (["a"],), {}),
+        ("inspect", None, (command,), {}),
+    ]
 
 
 async def test_two_deaths_are_unavailable() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from service.config import DEFAULT_MODELS
 from tests.running import RunningService, eventually
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(180)]
@@ -45,7 +46,7 @@ def test_it_is_ready_and_lists_its_models(http: httpx.Client) -> None:
     assert http.get("/health/live").status_code == 200
     assert http.get("/health/ready").status_code == 200
     models = http.get("/v1/models").json()["data"]
-    assert [model["id"] for model in models] == ["multi-head", "infini"]
+    assert [model["id"] for model in models] == list(DEFAULT_MODELS)
 
 
 @pytest.mark.parametrize("model", ["multi-head", "infini"])
@@ -100,8 +101,7 @@ def test_metrics_have_every_replica(http: httpx.Client) -> None:
         if sample.name == "longstream_process_resident_memory_bytes"
     }
     assert sorted(name.rpartition("-")[0] for name in resident) == [
-        "encoder-infini",
-        "encoder-multi-head",
+        *sorted(f"encoder-{model}" for model in DEFAULT_MODELS),
         "gateway",
     ]
     assert all(value > 50 * 1024**2 for value in resident.values())

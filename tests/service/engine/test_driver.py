@@ -154,3 +154,34 @@ async def test_a_sequence_is_admitted_once_and_read_in_order(
             memory, total = output.memories[0], total + output.sums[0].numpy()
     np.testing.assert_allclose(result.total, total, atol=1e-4)
     assert (result.tokens, result.memory.tokens_seen) == (27, 21)
+
+
+async def test_token_vectors_are_kept_where_asked_and_hold_no_step_alive(
+    engine: Engine, encoder: Encoder
+):
+    gate, empty = Gate(encoder), encoder.empty_memory()
+    blocker = asyncio.create_task(engine.submit([segment(9)], empty))
+    await asyncio.sleep(0.05)
+    wanting = asyncio.create_task(engine.submit([segment(5, 6, 7)], empty, keep_tokens=True))
+    other = asyncio.create_task(engine.submit([segment(8, 8)], empty))
+    await asyncio.sleep(0.05)
+    gate.open.set()
+    [kept], [without], _ = await wanting, await other, await blocker
+    with torch.inference_mode():
+        expected = encoder([segment(5, 6, 7)], [empty])
+    assert kept.token_vectors is not None
+    np.testing.assert_allclose(kept.token_vectors, expected.tokens.numpy(), atol=1e-5)
+    np.testing.assert_allclose(kept.token_vectors.sum(0), kept.total, atol=1e-5)
+    assert kept.token_vectors.base is None, "a view would keep the whole step"
+    assert without.token_vectors is None
+
+
+async def test_token_vectors_of_a_sequence_come_end_to_end(engine: Engine, encoder: Encoder):
+    sequence = [segment(2, 3, 4), segment(5)]
+    result = await engine.read(sequence, encoder.empty_memory(), keep_tokens=True)
+    assert result.token_vectors is not None
+    assert result.token_vectors.shape == (8, encoder.config.width)
+    np.testing.assert_allclose(result.token_vectors.sum(0), result.total, atol=1e-5)
+    plain = await engine.read(sequence, encoder.empty_memory())
+    assert plain.token_vectors is None
+    np.testing.assert_array_equal(plain.total, result.total)

@@ -1,7 +1,9 @@
 import pytest
 from pydantic import ValidationError
 
+from service.schemas.attention import AttentionRequest
 from service.schemas.embeddings import EmbeddingsRequest
+from service.schemas.encode import EncodeRequest
 from service.schemas.sessions import AppendRequest, CreateSessionRequest
 
 
@@ -16,6 +18,13 @@ def test_defaults_are_what_the_contract_says():
     embed = EmbeddingsRequest.model_validate({"model": "m", "input": "a"})
     assert embed.input == ["a"]
     assert embed.truncate is False
+    encode = EncodeRequest.model_validate({"model": "m", "input": "a"})
+    assert encode.members == ["embedding"]
+    assert encode.encoding_format == "float"
+    assert (encode.truncate, encode.special_tokens) == (False, False)
+    attention = AttentionRequest.model_validate({"model": "m", "input": "a"})
+    assert attention.stages == ["weights"]
+    assert (attention.context, attention.layers, attention.heads) == (None, None, None)
 
 
 @pytest.mark.parametrize(
@@ -45,6 +54,23 @@ def test_a_wrong_text_ends_the_check():
 def test_a_member_that_is_none_or_one_too_many_ends_the_check(member):
     with pytest.raises(ValidationError) as error:
         AppendRequest.model_validate({"chunks": ["a"], "return": [member] * 100_000})
+    assert error.value.error_count() == 1
+
+
+@pytest.mark.parametrize(
+    ("model", "field", "item"),
+    [
+        (EncodeRequest, "return", "tokens"),
+        (EncodeRequest, "return", 1),
+        (AttentionRequest, "return", "weights"),
+        (AttentionRequest, "layers", 1),
+        (AttentionRequest, "heads", -1),
+        (AttentionRequest, "heads", "1"),
+    ],
+)
+def test_a_choice_that_is_none_or_too_long_ends_the_check(model, field, item):
+    with pytest.raises(ValidationError) as error:
+        model.model_validate({"model": "m", "input": "a", field: [item] * 100_000})
     assert error.value.error_count() == 1
 
 

@@ -1,12 +1,7 @@
-"""What the HTTP layer needs from whoever runs the models: plain values and one protocol.
+"""What every encoder call takes and gives: plain values that cross process boundaries."""
 
-`service.encoder_node.EncoderNode` implements the protocol in process; `service.deployments` implements
-it over a Ray Serve handle. Values cross process boundaries: plain dataclasses of numpy, str and numbers.
-"""
-
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -134,36 +129,3 @@ class AppendResult:
     etag: str
     document: NDArray[np.float32] | None
     times: StageTimes
-
-
-class EncoderPort(Protocol):
-    """One served model."""
-
-    async def info(self) -> ModelInfo:
-        """Describe the model; raises `Unavailable` while it cannot answer."""
-        ...
-
-    async def embed(self, texts: Sequence[str], *, truncate: bool) -> EmbedResult:
-        """Encode texts without a session.
-
-        A text longer than the window runs through a fresh memory where the model has one and comes back as
-        its document vector. Elsewhere it is `input_too_long`, or cut and counted if `truncate`.
-
-        Raises:
-            Unprocessable: `input_too_long`.
-            Unavailable: `overloaded`, `model_unavailable`.
-        """
-        ...
-
-    async def append(self, command: AppendCommand) -> AppendResult:
-        """Read chunks into a session; every answer is durable before it is returned.
-
-        Raises:
-            NotFound, Gone, Conflict, PreconditionFailed, Unprocessable, Unavailable, OutOfStorage:
-                as the HTTP contract says. An error in the middle of a request carries `next_seq`.
-        """
-        ...
-
-    async def check(self) -> None:
-        """Run a real forward pass and a store round trip; raise `Unavailable` if either fails."""
-        ...

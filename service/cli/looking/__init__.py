@@ -1,0 +1,1 @@
+"""What `longstream attention` is made of: from an encoder to views, from views to panels, and panels on show."""

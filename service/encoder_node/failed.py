@@ -1,0 +1,68 @@
+"""What stands in for a model that could not be loaded."""
+
+from collections.abc import Sequence
+from typing import NoReturn
+
+from service.errors import MODEL_FAILED, Unavailable
+from service.ports import (
+    AppendCommand,
+    AppendResult,
+    AttentionCommand,
+    AttentionResult,
+    EmbedResult,
+    EncodeResult,
+    ModelInfo,
+    TokenizeResult,
+)
+
+
+class FailedNode:
+    """An `EncoderPort` that answers every question with why there is no model; the other models are served.
+
+    Args:
+        reason: Why it could not be loaded.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
+
+    async def info(self) -> ModelInfo:
+        """Refuse."""
+        self._refuse()
+
+    async def embed(self, texts: Sequence[str], *, truncate: bool) -> EmbedResult:  # noqa: ARG002 - a port
+        """Refuse."""
+        self._refuse()
+
+    async def encode(self, texts: Sequence[str], *, truncate: bool) -> EncodeResult:  # noqa: ARG002 - a port
+        """Refuse."""
+        self._refuse()
+
+    async def tokenize(self, texts: Sequence[str]) -> TokenizeResult:  # noqa: ARG002 - a port
+        """Refuse."""
+        self._refuse()
+
+    async def inspect(self, command: AttentionCommand) -> AttentionResult:  # noqa: ARG002 - a port
+        """Refuse."""
+        self._refuse()
+
+    async def append(self, command: AppendCommand) -> AppendResult:  # noqa: ARG002 - a port
+        """Refuse."""
+        self._refuse()
+
+    async def check(self) -> None:
+        """Refuse."""
+        self._refuse()
+
+    def exposition(self) -> bytes:
+        """Return no metrics."""
+        return b""
+
+    async def stop(self) -> None:
+        """Do nothing: there is nothing to close."""
+
+    def _refuse(self) -> NoReturn:
+        raise Unavailable(
+            MODEL_FAILED,
+            f"This model could not be loaded: {self._reason}. Mend that and restart the service.",
+        )

@@ -1,0 +1,45 @@
+"""What the HTTP layer needs from whoever runs the models: plain values and one protocol.
+
+`service.encoder_node.EncoderNode` implements the protocol in process; `service.deployments` implements
+it over a Ray Serve handle. Values cross process boundaries: plain dataclasses of numpy, str and numbers.
+"""
+
+from service.ports.encoder import EncoderPort
+from service.ports.tokens import (
+    AttentionCommand,
+    AttentionResult,
+    DirectionAttention,
+    EncodeResult,
+    LayerAttention,
+    Stage,
+    TextTokens,
+    TokenizeResult,
+    TokenVectors,
+)
+from service.ports.values import (
+    AppendCommand,
+    AppendResult,
+    ChunkAnswer,
+    EmbedResult,
+    ModelInfo,
+    StageTimes,
+)
+
+__all__ = [
+    "AppendCommand",
+    "AppendResult",
+    "AttentionCommand",
+    "AttentionResult",
+    "ChunkAnswer",
+    "DirectionAttention",
+    "EmbedResult",
+    "EncodeResult",
+    "EncoderPort",
+    "LayerAttention",
+    "ModelInfo",
+    "Stage",
+    "StageTimes",
+    "TextTokens",
+    "TokenVectors",
+    "TokenizeResult",
+]

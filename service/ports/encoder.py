@@ -1,0 +1,68 @@
+"""What a served model can be asked."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from service.ports.tokens import AttentionCommand, AttentionResult, EncodeResult, TokenizeResult
+from service.ports.values import AppendCommand, AppendResult, EmbedResult, ModelInfo
+
+
+class EncoderPort(Protocol):
+    """One served model."""
+
+    async def info(self) -> ModelInfo:
+        """Describe the model; raises `Unavailable` while it cannot answer."""
+        ...
+
+    async def embed(self, texts: Sequence[str], *, truncate: bool) -> EmbedResult:
+        """Encode texts without a session.
+
+        A text longer than the window runs through a fresh memory where the model has one and comes back as
+        its document vector. Elsewhere it is `input_too_long`, or cut and counted if `truncate`.
+
+        Raises:
+            Unprocessable: `input_too_long`.
+            Unavailable: `overloaded`, `model_unavailable`.
+        """
+        ...
+
+    async def encode(self, texts: Sequence[str], *, truncate: bool) -> EncodeResult:
+        """Encode texts as `embed` does, and return the vector of every token beside theirs.
+
+        Raises:
+            Unprocessable: `input_too_long`, `answer_too_large`.
+            Unavailable: `overloaded`, `model_unavailable`.
+        """
+        ...
+
+    async def tokenize(self, texts: Sequence[str]) -> TokenizeResult:
+        """Say which tokens the model reads where in each text.
+
+        Raises:
+            Unprocessable: `answer_too_large`.
+            Unavailable: `model_unavailable`.
+        """
+        ...
+
+    async def inspect(self, command: AttentionCommand) -> AttentionResult:
+        """Encode a short text and show how each layer's attention came to its output.
+
+        Raises:
+            Unprocessable: `input_too_long`, `answer_too_large`, `model_has_no_memory`, or `validation_error` for a
+                layer or a head that there is not.
+            Unavailable: `overloaded`, `model_unavailable`.
+        """
+        ...
+
+    async def append(self, command: AppendCommand) -> AppendResult:
+        """Read chunks into a session; every answer is durable before it is returned.
+
+        Raises:
+            NotFound, Gone, Conflict, PreconditionFailed, Unprocessable, Unavailable, OutOfStorage:
+                as the HTTP contract says. An error in the middle of a request carries `next_seq`.
+        """
+        ...
+
+    async def check(self) -> None:
+        """Run a real forward pass and a store round trip; raise `Unavailable` if either fails."""
+        ...

@@ -1,0 +1,84 @@
+"""Every attention variant, served at once on the real service; and one that cannot be loaded."""
+
+from pathlib import Path
+
+import httpx
+import numpy as np
+import openai
+import pytest
+import torch
+from openai import OpenAI
+
+from models.attention import ATTENTIONS
+from models.config import DEFAULT_WEIGHTS
+from models.loading import load_encoder
+from tests.running import RunningService
+from tests.texts import SENTENCES
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(180)]
+
+
+def expected(variant: str) -> torch.Tensor:
+    loaded = load_encoder(variant, DEFAULT_WEIGHTS)
+    segments = [cut[0] for cut in loaded.tokenizer.segments(SENTENCES)]
+    memories = [loaded.encoder.empty_memory() for _ in segments]
+    with torch.inference_mode():
+        sums = loaded.encoder(segments, memories if loaded.encoder.has_memory else None).sums
+    return torch.nn.functional.normalize(sums, dim=-1)
+
+
+@pytest.mark.parametrize("variant", ATTENTIONS)
+def test_the_openai_sdk_gets_each_variant_under_its_id(service: RunningService, variant: str):
+    sdk = OpenAI(base_url=f"{service.url}/v1", api_key="unused", max_retries=0)
+    assert sdk.models.retrieve(variant).id == variant
+    answer = sdk.embeddings.create(model=variant, input=SENTENCES)
+    got = np.array([item.embedding for item in answer.data])
+    np.testing.assert_allclose(got, expected(variant).numpy(), atol=1e-5)
+
+
+def test_no_two_variants_with_an_adapter_give_the_same_vector(service: RunningService):
+    sdk = OpenAI(base_url=f"{service.url}/v1", api_key="unused", max_retries=0)
+    models = {model.id: model for model in sdk.models.list()}
+    assert set(models) == set(ATTENTIONS)
+    assert len({model.fingerprint for model in models.values()}) == len(models)  # type: ignore[attr-defined]
+    vectors = {
+        name: tuple(sdk.embeddings.create(model=name, input=SENTENCES[0]).data[0].embedding)
+        for name in models
+    }
+    # An empty memory changes nothing; every other variant computes something of its own.
+    assert vectors["infini"] == pytest.approx(vectors["multi-head"], abs=1e-5)
+    assert len({tuple(np.round(v, 4)) for v in vectors.values()}) == len(models) - 1
+
+
+def test_models_show_the_figures_of_their_cards(http: httpx.Client):
+    for model in http.get("/v1/models").json()["data"]:
+        assert 0.5 < model["evaluation"]["stsb_dev_spearman"] < 1, model["id"]
+        trained = model["id"] not in {"multi-head", "infini"}
+        assert model["checkpoint"] == (f"{model['id']}.safetensors" if trained else None)
+
+
+def test_a_model_that_cannot_be_loaded_leaves_the_others_up(tmp_path: Path):
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        "models:\n- {id: infini, attention: infini}\n"
+        f"- {{id: broken, attention: causal, adapter: {tmp_path / 'nothing.safetensors'}}}\n"
+    )
+    running = RunningService.start(tmp_path, "--config", str(config))
+    try:
+        with running.client() as http:
+            ready = http.get("/health/ready")
+            assert (ready.status_code, ready.json()["status"]) == (200, "degraded")
+            assert ready.json()["models"] == [
+                {"id": "infini", "ready": True, "error": None},
+                {"id": "broken", "ready": False, "error": "model_failed"},
+            ]
+            assert [model["id"] for model in http.get("/v1/models").json()["data"]] == ["infini"]
+        sdk = OpenAI(base_url=f"{running.url}/v1", api_key="unused", max_retries=0)
+        assert len(sdk.embeddings.create(model="infini", input="still here").data[0].embedding)
+        with pytest.raises(openai.InternalServerError, match=r"nothing\.safetensors") as caught:
+            sdk.embeddings.create(model="broken", input="gone")
+        assert (caught.value.status_code, caught.value.code) == (503, "model_failed")
+        said = "longstream: model broken: there is no adapter"
+        assert said in running.said()
+    finally:
+        assert running.stop() == 0
