@@ -2,7 +2,8 @@
 
 ModelError
 ├── WeightsError   files, names or shapes do not fit
-└── TextError      a text cannot be read at all
+├── TextError      a text cannot be read at all
+└── FitError       a training run cannot begin or go on
 """
 
 
@@ -16,3 +17,7 @@ class WeightsError(ModelError):
 
 class TextError(ModelError):
     """A text that is not Unicode scalar values, e.g. an unpaired surrogate."""
+
+
+class FitError(ModelError):
+    """A training run cannot begin or go on as asked; the message says what to change."""

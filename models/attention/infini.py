@@ -93,12 +93,15 @@ class InfiniAttention(ProjectedAttention):
             raise ValueError("Infini-attention needs a memory; begin with an empty one")
         query, key, value = self.project(x)
         local = attend_in_steps(query, key, value, self.score, "both")
-        mixed = self._mix(query, local.outputs.transpose(0, 1), memory).transpose(0, 1)
         if memory.empty:
-            return Inspection((local,), mixed, torch.zeros(mixed.shape[:2]))
-        kept = (1 - torch.sigmoid(self.beta)).view(-1, 1, 1) * local.outputs
-        recalled, own = (mixed - kept).norm(dim=-1), kept.norm(dim=-1)
-        return Inspection((local,), mixed, recalled / (recalled + own))
+            return Inspection(
+                (local,), local.outputs, local.outputs.new_zeros(local.outputs.shape[:2])
+            )
+        gate = torch.sigmoid(self.beta).view(-1, 1, 1)
+        recalled = gate * self._recall(query, memory).transpose(0, 1)
+        own = (1 - gate) * local.outputs
+        share = recalled.norm(dim=-1) / (recalled.norm(dim=-1) + own.norm(dim=-1))
+        return Inspection((local,), recalled + own, share)
 
     def _step_head(
         self, query: Tensor, local: Tensor, memory: LayerMemory, head: int
@@ -116,8 +119,11 @@ class InfiniAttention(ProjectedAttention):
         if memory.empty:  # equation 7 would divide by zero, and the first segment must be untouched
             return local
         gate = torch.sigmoid(self.beta).unsqueeze(-1)  # (h, 1)
-        remembered = read(query.float(), memory.matrix, memory.normaliser).to(local.dtype)
-        return gate * remembered + (1 - gate) * local
+        return gate * self._recall(query, memory) + (1 - gate) * local
+
+    @staticmethod
+    def _recall(query: Float[Tensor, "t h k"], memory: LayerMemory) -> Float[Tensor, "t h v"]:
+        return read(query.float(), memory.matrix, memory.normaliser).to(query.dtype)
 
     def _write(
         self, key: Float[Tensor, "t h k"], value: Float[Tensor, "t h v"], memory: LayerMemory

@@ -91,9 +91,8 @@ class Cosine(nn.Module):
 
     def forward(self, query: Tensor, key: Tensor) -> Tensor:
         """Score every query against every key."""
-        norms = query.norm(dim=-1).unsqueeze(-1) * key.norm(dim=-1).unsqueeze(-2)
         temperature = self.log_temperature.exp().view(-1, 1, 1)
-        cosines: Tensor = query @ key.mT / norms.clamp(min=1e-12)
+        cosines: Tensor = F.normalize(query, dim=-1) @ F.normalize(key, dim=-1).mT
         return cosines / temperature
 
     def as_dot_product(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor, float | None]:
@@ -103,7 +102,7 @@ class Cosine(nn.Module):
 
 
 class Additive(nn.Module):
-    """v . tanh(W q + U k), one v, W and U per head (Bahdanau et al., arXiv 1409.0473, appendix A.1.2).
+    """v . tanh(W^T q + U^T k), one v, W and U per head (Bahdanau et al., arXiv 1409.0473, appendix A.1.2).
 
     No inner product equals it, so there is no fused path; it takes t x s x k numbers per head.
     """

@@ -2,7 +2,7 @@
 
 import json
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -35,6 +35,9 @@ def fit(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
     device: Annotated[str, typer.Option(help="`cpu`, `cuda`, ...")] = "cpu",
     threads: Annotated[int | None, typer.Option(help="Torch threads on a CPU.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Stop after so long.")] = None,
+    start: Annotated[
+        Path | None, typer.Option(help="Adapter to begin with, without a warm-up.")
+    ] = None,
 ) -> None:
     """Train a variant's adapter beside the base model, and write it into the run's folder."""
     if variant not in RECIPES:
@@ -43,22 +46,24 @@ def fit(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
         use_threads(threads)
     torch.manual_seed(seed)
     teacher = load_encoder("multi-head", weights, adapter=WITHOUT)
-    student = load_encoder(variant, weights, adapter=WITHOUT)
-    text = _training_text(RECIPES[variant], texts, teacher.tokenizer, seed)
+    student = load_encoder(variant, weights, adapter=str(start) if start else WITHOUT)
+    recipe = replace(RECIPES[variant], warm_up_tokens=0) if start else RECIPES[variant]
+    text = _training_text(recipe, texts, teacher.tokenizer, seed)
     typer.echo(f"{text.tokens:,} tokens of training text", err=True)
-    trainer = Trainer(
-        student.encoder.to(device), teacher.encoder.to(device), text, RECIPES[variant], run
+    trainer = Trainer(student.encoder.to(device), teacher.encoder.to(device), text, recipe, run)
+    _train(
+        trainer, variant, time.monotonic() + 60 * minutes if minutes is not None else float("inf")
     )
-    _train(trainer, variant, time.monotonic() + 60 * minutes if minutes else float("inf"))
     header = AdapterHeader(variant, teacher.base_sha256, AttentionOptions().score)
     save_adapter(trainer.parameters, header, run / f"{variant}.safetensors")
     described = {
-        "command": f"python -m models.fit {variant} --texts DIR --run {run} --seed {seed}",
+        "command": f"python -m models.fit {variant} --texts DIR --run {run} --seed {seed}"
+        + (f" --start {start}" if start else ""),
         "device": f"{device} ({torch.get_num_threads()} threads)" if device == "cpu" else device,
         "seed": seed,
         "text_tokens": text.tokens,
         "steps": trainer.step,
-        "recipe": asdict(RECIPES[variant]),
+        "recipe": asdict(recipe),
         "held_out": trainer.agreement(),
     }
     (run / "run.json").write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")

@@ -1,11 +1,13 @@
 """Batches of segments of one length each: no padding, one attention call a layer, and every step reproducible alone."""
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from models.errors import FitError
 from models.packing import Segment
 from models.tokenizer import Tokenizer
 
@@ -15,16 +17,19 @@ ROUNDING = 8
 LEAST_IN_BUCKET = 8
 
 
+@runtime_checkable
 class TrainingText(Protocol):
     """What a trainer draws from.
 
     Attributes:
         held_out: Segments kept out of training.
         tokens: Tokens there are to train on.
+        seed: Seed of all draws.
     """
 
     held_out: list[Segment]
     tokens: int
+    seed: int
 
     def batch(self, step: int) -> list[Segment]:
         """Draw the batch of a step; the same for the same seed."""
@@ -39,7 +44,10 @@ class Batches(TrainingText):
         tokenizer: Cuts them; of a long text each segment is an item of its own.
         step_tokens: Tokens of a batch, about.
         seed: Seed of all draws.
-        held_out: Items kept out of training, to follow progress on.
+        held_out: Most items kept out of training, to follow progress on; at most a tenth.
+
+    Raises:
+        FitError: no length has enough texts for a batch.
     """
 
     def __init__(
@@ -53,23 +61,24 @@ class Batches(TrainingText):
         items = [_crop(item) for cut in tokenizer.segments(texts) for item in cut]
         items = [item for item in items if item.content_tokens]
         order = np.random.default_rng(seed).permutation(len(items))
+        held_out = min(held_out, math.ceil(len(items) / 10))
         self.held_out = [items[i] for i in order[:held_out]]
-        self.tokens = sum(len(items[i].ids) for i in order[held_out:])
+        self.seed = seed
         self._step_tokens = step_tokens
-        self._seed = seed
         buckets: dict[int, list[Segment]] = defaultdict(list)
         for i in order[held_out:]:
             buckets[len(items[i].ids)].append(items[i])
         self._buckets = [b for _, b in sorted(buckets.items()) if len(b) >= LEAST_IN_BUCKET]
         if not self._buckets:
-            raise ValueError("too few training texts: no length has enough of them for a batch")
+            raise FitError("too few training texts: no length has enough of them for a batch")
+        self.tokens = sum(len(bucket) * len(bucket[0].ids) for bucket in self._buckets)
         # In proportion to tokens, so that every token is as likely as any other.
         weights = np.array([len(bucket) * len(bucket[0].ids) for bucket in self._buckets], float)
         self._shares = weights / weights.sum()
 
     def batch(self, step: int) -> list[Segment]:
         """Draw the batch of a step: segments of one length, without repeats."""
-        random = np.random.default_rng((self._seed, step))
+        random = np.random.default_rng((self.seed, step))
         bucket = self._buckets[random.choice(len(self._buckets), p=self._shares)]
         count = min(len(bucket), max(1, self._step_tokens // len(bucket[0].ids)))
         return [bucket[i] for i in random.choice(len(bucket), count, replace=False)]

@@ -1,13 +1,14 @@
 """Batches of queries and the passages that answer them, from sets with gold chunks."""
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from models.errors import TextError
+from models.errors import FitError, TextError
 from models.fit.batches import TrainingText
 from models.packing import Segment
 from models.tokenizer import Tokenizer
@@ -53,7 +54,10 @@ class Pairs(TrainingText):
         tokenizer: Cuts them.
         count: Pairs of a batch.
         seed: Seed of all draws.
-        held_out: Pairs kept out of training.
+        held_out: Most pairs kept out of training; at most a tenth.
+
+    Raises:
+        FitError: fewer pairs than a batch has.
     """
 
     def __init__(
@@ -66,13 +70,16 @@ class Pairs(TrainingText):
     ) -> None:
         sides = [[cut[0] for cut in tokenizer.segments(side)] for side in zip(*pairs, strict=True)]
         order = np.random.default_rng(seed).permutation(len(pairs))
+        held_out = min(held_out, math.ceil(len(pairs) / 10))
         kept, self._train = order[:held_out], order[held_out:]
+        if len(self._train) < count:
+            raise FitError(f"too few pairs: {len(self._train)} to train on, a batch has {count}")
         self.held_out = [side[i] for side in sides for i in kept]
         self.tokens = sum(len(side[i].ids) for side in sides for i in self._train)
-        self._sides, self._count, self._seed = sides, count, seed
+        self._sides, self._count, self.seed = sides, count, seed
 
     def batch(self, step: int) -> list[Segment]:
         """Draw the batch of a step, without repeats."""
-        random = np.random.default_rng((self._seed, step))
+        random = np.random.default_rng((self.seed, step))
         chosen = random.choice(self._train, self._count, replace=False)
         return [side[i] for side in self._sides for i in chosen]

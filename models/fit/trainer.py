@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from models.encoder import Encoder
+from models.errors import FitError
 from models.fit.batches import TrainingText
 from models.fit.losses import (
     contrast_loss,
@@ -22,16 +23,11 @@ from models.fit.losses import (
     sentence_loss,
     similarity_loss,
 )
+from models.fit.optimizers import optimizers, set_rates, share_of_rate
 from models.fit.recipes import Recipe
 from models.fit.taps import tap, warm_up_loss
 from models.packing import Segment
 from models.weights import adapter_parameters, published_names
-
-FIRST_STEPS = 50
-"""Steps over which the rates rise from nothing."""
-WARM_UP_RATE = 3.0
-LEAST_RATE = 0.02
-"""The first and the last step's rate, as a share of the recipe's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +73,7 @@ class Trainer:
         self.parameters = _trained(student, own_only=recipe.own_only)
         for parameter in self.parameters.values():
             parameter.requires_grad_()
-        self._optimizers = _optimizers(self.parameters, recipe)
+        self._optimizers = optimizers(self.parameters, recipe)
         self.step = 0
         folder.mkdir(parents=True, exist_ok=True)
         if self._checkpoint.exists():
@@ -98,12 +94,12 @@ class Trainer:
         Args:
             until: `time.monotonic()` at which to stop.
             save_every_s: Seconds between checkpoints; each comes with a held-out measurement.
-            report: Called after every step.
+            report: Called after every step; its losses carry the recipe's weights.
         """
         saved = time.monotonic()
         while self.step < self.steps and time.monotonic() < until:
             figures = self._train_step()
-            self._log("train.csv", figures)
+            self._log("warm_up.csv" if "warm_up" in figures else "train.csv", figures)
             if time.monotonic() - saved > save_every_s:
                 self._save()
                 saved = time.monotonic()
@@ -111,7 +107,10 @@ class Trainer:
         self._save()
 
     def agreement(self) -> dict[str, float]:
-        """Measure the sentence vectors' agreement with the teacher on held-out text, in full precision."""
+        """Measure the sentence vectors' agreement with the teacher on held-out text, in full precision.
+
+        To see how a run goes, not to report: what is held out are items, whose document may be trained on.
+        """
         cosines = []
         for start in range(0, len(self._batches.held_out), 64):
             part = self._batches.held_out[start : start + 64]
@@ -122,10 +121,8 @@ class Trainer:
         return {"cosine": cosine.mean().item(), "cosine_p5": cosine.quantile(0.05).item()}
 
     def _train_step(self) -> dict[str, float]:
-        rate = _schedule(self.step, self._warm_up, self.steps)
-        for optimizer in self._optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = rate * group["highest"]
+        rate = share_of_rate(self.step, self._warm_up, self.steps)
+        set_rates(self._optimizers, rate)
         begun = time.monotonic()
         segments = self._batches.batch(self.step)
         losses = self._losses(segments)
@@ -139,7 +136,7 @@ class Trainer:
         tokens = sum(len(segment.ids) for segment in segments)
         figures = {name: loss.item() for name, loss in losses.items()}
         return {
-            "length": len(segments[0].ids),
+            "length": float(len(segments[0].ids)),
             "rate": rate,
             **figures,
             "tokens_per_s": tokens / (time.monotonic() - begun),
@@ -176,7 +173,7 @@ class Trainer:
     def _save(self) -> None:
         self._log("held_out.csv", self.agreement())
         state = {
-            "recipe": asdict(self._recipe),
+            "run": self._identity,
             "step": self.step,
             "parameters": {name: p.detach() for name, p in self.parameters.items()},
             "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
@@ -187,14 +184,32 @@ class Trainer:
 
     def _resume(self) -> None:
         state: dict[str, Any] = torch.load(self._checkpoint, self._device, weights_only=True)
-        if state["recipe"] != asdict(self._recipe):
-            raise ValueError(f"{self._checkpoint} is of another recipe; use another folder")
+        if state["run"] != self._identity:
+            raise FitError(
+                f"{self._checkpoint} is of a run with another recipe, seed or text; use another folder"
+            )
         self.step = state["step"]
+        for file in ("warm_up.csv", "train.csv", "held_out.csv"):
+            self._forget_steps_after_checkpoint(self._folder / file)
         with torch.no_grad():
             for name, parameter in self.parameters.items():
                 parameter.copy_(state["parameters"][name])
         for optimizer, kept in zip(self._optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(kept)
+
+    @property
+    def _identity(self) -> dict[str, Any]:
+        """What must be the same for a checkpoint to be taken up: or what was held out would be trained on."""
+        text = self._batches
+        return {"recipe": asdict(self._recipe), "seed": text.seed, "text_tokens": text.tokens}
+
+    def _forget_steps_after_checkpoint(self, log: Path) -> None:
+        """Drop the lines of steps that will be done again."""
+        if not log.exists():
+            return
+        head, *lines = log.read_text("utf-8").splitlines(keepends=True)
+        kept = [line for line in lines if int(line.partition(",")[0]) <= self.step]
+        log.write_text("".join([head, *kept]), encoding="utf-8")
 
     def _log(self, file: str, figures: Mapping[str, float]) -> None:
         path = self._folder / file
@@ -207,37 +222,9 @@ class Trainer:
             writer.writerow(row.values())
 
 
-def _optimizers(parameters: Mapping[str, Tensor], recipe: Recipe) -> list[torch.optim.Optimizer]:
-    matrices = [p for p in parameters.values() if p.ndim == 2]  # noqa: PLR2004 - a matrix
-    others = [p for p in parameters.values() if p.ndim != 2]  # noqa: PLR2004
-    optimizers: list[torch.optim.Optimizer] = []
-    if matrices:
-        optimizers.append(torch.optim.Muon(matrices, lr=recipe.matrix_rate, weight_decay=0.0))
-    if others:
-        optimizers.append(torch.optim.AdamW(others, lr=recipe.other_rate, weight_decay=0.0))
-    for optimizer in optimizers:
-        for group in optimizer.param_groups:
-            group["highest"] = group["lr"]
-    return optimizers
-
-
 def _trained(student: Encoder, *, own_only: bool) -> Mapping[str, torch.nn.Parameter]:
     base = set(published_names(student.config.layers)) if own_only else set()
     return {name: p for name, p in adapter_parameters(student).items() if name not in base}
-
-
-def _schedule(step: int, warm_up: int, steps: int) -> float:
-    """Return the share of the highest rates at a step.
-
-    Up in a few steps; while layers learn one by one, from `WARM_UP_RATE` down to 1, since each has but a small problem
-    of its own; then along a cosine down to `LEAST_RATE`.
-    """
-    if step < warm_up:
-        rate = WARM_UP_RATE + (1 - WARM_UP_RATE) * step / warm_up
-    else:
-        way = (step - warm_up) / max(1, steps - warm_up)
-        rate = LEAST_RATE + (1 - LEAST_RATE) * (1 + math.cos(math.pi * way)) / 2
-    return rate * min(1.0, (step + 1) / FIRST_STEPS)
 
 
 def _vectors(encoder: Encoder, segments: Sequence[Segment]) -> Tensor:

@@ -1,7 +1,8 @@
 """Adapters: what a variant has of its own on a shared frozen base, as safetensors files."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast, get_args
@@ -44,8 +45,14 @@ def save_adapter(tensors: Mapping[str, Tensor], header: AdapterHeader, file: Pat
         tensors: By the encoder's parameter names.
         header: Goes into the file's metadata.
         file: Is replaced if it exists.
+
+    Raises:
+        WeightsError: a tensor has a value that half precision cannot hold.
     """
     half = {name: tensor.detach().half().contiguous() for name, tensor in tensors.items()}
+    beyond = [name for name, tensor in half.items() if not tensor.isfinite().all()]
+    if beyond:
+        raise WeightsError(f"beyond half precision: {', '.join(beyond)}")
     metadata = {
         "format": FORMAT,
         "attention": header.attention,
@@ -61,7 +68,8 @@ def read_header(file: Path) -> AdapterHeader:
     Raises:
         WeightsError: not a readable adapter.
     """
-    metadata, _ = _open(file)
+    with _opened(file) as content:
+        metadata = content.metadata() or {}  # type: ignore[no-untyped-call] # safetensors
     if metadata.get("format") != FORMAT or metadata.get("score") not in get_args(ScoreName):
         raise WeightsError(f"{file.name} is not a longstream adapter of this version")
     try:
@@ -83,12 +91,19 @@ def load_adapter(encoder: nn.Module, file: Path, own: set[str]) -> None:
     Raises:
         WeightsError: names every tensor that is missing, may not be in an adapter, or has another shape.
     """
-    _, tensors = _open(file)
+    with _opened(file) as content:
+        names = content.keys()  # type: ignore[no-untyped-call] # safetensors
+        tensors: dict[str, Tensor] = {
+            name: content.get_tensor(name)  # type: ignore[no-untyped-call] # safetensors
+            for name in names
+        }
     parameters = adapter_parameters(encoder)
     problems = [f"missing {name}" for name in sorted(own - set(tensors))]
     for name, tensor in sorted(tensors.items()):
         if name not in parameters:
             problems.append(f"unexpected {name}")
+        elif not tensor.isfinite().all():
+            problems.append(f"{name} is not finite")
         elif tensor.shape != parameters[name].shape:
             shapes = f"{list(tensor.shape)}, should be {list(parameters[name].shape)}"
             problems.append(f"{name} is {shapes}")
@@ -98,10 +113,10 @@ def load_adapter(encoder: nn.Module, file: Path, own: set[str]) -> None:
     encoder.load_state_dict(full, strict=False, assign=True)
 
 
-def _open(file: Path) -> tuple[Mapping[str, str], dict[str, Tensor]]:
+@contextmanager
+def _opened(file: Path) -> Iterator[safe_open]:
     try:
         with safe_open(file, "pt") as content:
-            tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118 - no iterator
-            return content.metadata() or {}, tensors
+            yield content
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"cannot read adapter {file.name}: {error}") from error

@@ -1,6 +1,6 @@
 """Model cards: a Markdown page for people, whose front matter holds the figures for programs."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ class Card:
     """
 
     base: str
-    evaluation: dict[str, Any] = field(default_factory=dict)
+    evaluation: dict[str, Any]
 
 
 def read_card(file: Path) -> Card:

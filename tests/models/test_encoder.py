@@ -10,6 +10,7 @@ from models.encoder import Encoder, EncoderOutput
 from models.memory import MEMORY_RULES, Memory
 from models.memory.features import positive_features
 from models.packing import Segment, pack
+from tests.models.attention.layers import embed, randomise
 from tests.models.conftest import TINY, tiny
 
 VARIANTS = [
@@ -19,8 +20,11 @@ VARIANTS = [
 
 @pytest.fixture(params=VARIANTS, ids="-".join)
 def encoder(request: pytest.FixtureRequest) -> Encoder:
+    """Build a variant away from where it begins: a gate of zeros hides what it is applied to."""
     name, rule = request.param
-    return tiny(name, AttentionOptions(memory_rule=rule, gate_logit=0.3))
+    encoder = tiny(name, AttentionOptions(memory_rule=rule, gate_logit=0.3))
+    randomise(encoder, 0.05)
+    return encoder
 
 
 def segment(length: int, seed: int) -> Segment:
@@ -79,6 +83,34 @@ def test_gradients_of_forward_and_step_agree(encoder: Encoder):
     assert len(fast) > 10
     for name, gradient in fast.items():
         torch.testing.assert_close(gradient, slow[name], atol=2e-3, rtol=1e-3, msg=name)
+
+
+def test_inspect_says_how_forward_came_to_its_result(encoder: Encoder):
+    memory = encoder.empty_memory() if encoder.has_memory else None
+    for item, warm in ((segment(0, 4), False), (segment(20, 5), False), (segment(31, 6), True)):
+        inspections = encoder.inspect(item, memory)
+        assert len(inspections) == TINY.layers
+        x = embed(encoder, item)
+        for block, found in zip(encoder.layers, inspections, strict=True):
+            assert found.outputs.shape[1] == len(item.ids)
+            assert found.outputs.shape[0] * found.outputs.shape[2] == TINY.width
+            assert len(found.maps) > 0
+            for shown in found.maps:
+                torch.testing.assert_close(
+                    shown.weights.sum(-1), torch.ones(shown.weights.shape[:2])
+                )
+                torch.testing.assert_close(shown.weights, torch.softmax(shown.scores, -1))
+            share = found.memory_share
+            assert (share is not None) == encoder.has_memory
+            if share is not None:
+                assert share.shape == found.outputs.shape[:2]
+                assert ((share > 0) & (share < 1)).all() if warm else (share == 0).all()
+            attended = block.attention.output(found.outputs.transpose(0, 1).flatten(1))
+            x = block.finish(x, attended)
+        output = encoder([item], memory and [memory])
+        torch.testing.assert_close(x, output.tokens, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(x, encoder.step(item, memory).tokens, atol=1e-4, rtol=1e-4)
+        memory = output.memories[0] if output.memories else None
 
 
 def test_a_batch_changes_nothing_for_its_members(encoder: Encoder):

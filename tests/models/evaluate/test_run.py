@@ -161,9 +161,16 @@ def test_markdown_states_figures_gains_and_what_was_dropped(report: Report):
 
 def test_markdown_sets_certain_gains_in_bold(report: Report):
     gains = report.differences["multi-head"]["infini"]["garden"]
+    _, garden = report.sources
     gains["ndcg@10"], gains["r@1"] = Estimate(0.2, 0.1, 0.3), Estimate(0.2, -0.1, 0.3)
     gains["ndcg@10 in document"] = Estimate(0.2, None, None)
+    warning = "garden has fewer than 10 independent units"
     text = as_markdown(report)
+    assert "| +0.200 (+0.100 to +0.300) |" in text
+    assert warning in text
+    garden.counts["documents"] = 10
+    text = as_markdown(report)
+    assert warning not in text
     assert "| **+0.200 (+0.100 to +0.300)** |" in text
     assert "| +0.200 (-0.100 to +0.300) |" in text
     assert "| +0.200 |" in text
@@ -181,9 +188,11 @@ def test_the_plot_is_a_picture_and_the_same_every_time(report: Report, tmp_path:
 
 def test_the_checkpoint_finds_what_a_reader_would(multi_head: LoadedEncoder, plan: Plan):
     """all-MiniLM-L6-v2 on a handful of easy questions; random vectors would be near 0.3."""
-    variant = Variant.of("multi-head", multi_head, adapter_bytes=7)
+    loaded = replace(multi_head, adapter="a.safetensors", adapter_bytes=7)
+    variant = Variant.of("multi-head", loaded)
     [row] = evaluate([variant], replace(plan, speed_rounds=0)).rows
     assert row.figures["garden"]["ndcg@10"].value > 0.9
     assert row.figures["stsb"]["spearman"].value > 0.85
-    assert (row.adapter_bytes, row.fingerprint) == (7, multi_head.fingerprint)
+    assert (row.adapter, row.adapter_bytes) == ("a.safetensors", 7)
+    assert row.fingerprint == multi_head.fingerprint
     assert row.window > TINY.max_tokens

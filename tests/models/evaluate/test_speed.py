@@ -45,7 +45,7 @@ def depend_on_the_batch(variant: Variant) -> None:
     def broken(segments, memories=None) -> EncoderOutput:
         output = forward(segments, memories)
         noise = 0.1 * len(segments) * torch.arange(output.sums.shape[1])
-        return EncoderOutput(output.sums + noise, output.memories)
+        return replace(output, sums=output.sums + noise)
 
     variant.encoder.forward = broken  # type: ignore[method-assign]
 
