@@ -93,7 +93,7 @@ class LimitsConfig(_Frozen):
     """Most chunks in one append."""
     attention_tokens: int = Field(default=128, ge=3, le=512)
     """Most tokens, CLS and SEP included, of a text whose attention is shown; it has to fit the model's window too."""
-    answer_numbers: int = Field(default=2_097_152, ge=1)
+    answer_numbers: int = Field(default=2_097_152, ge=1, le=4_194_304)
     """Most numbers in one answer of token vectors, attention, or token ids; a larger one is 422 `answer_too_large`."""
 
 
@@ -113,7 +113,7 @@ class ServiceConfig(_Frozen):
     )
     """Known encoders, one Ray Serve deployment each."""
     serve_models: tuple[str, ...] | None = None
-    """Ids of the models that are served; the others are switched off. Default: all."""
+    """Ids of the models that are served, a list or separated by commas; the others are switched off. Default: all."""
     engine: EngineConfig = EngineConfig()
     sessions: SessionsConfig = SessionsConfig()
     limits: LimitsConfig = LimitsConfig()
@@ -124,6 +124,13 @@ class ServiceConfig(_Frozen):
     @classmethod
     def _expand(cls, path: Path) -> Path:
         return path.expanduser()
+
+    @field_validator("serve_models", mode="before")
+    @classmethod
+    def _split(cls, ids: Any) -> Any:
+        if not isinstance(ids, str):
+            return ids
+        return tuple(part for name in ids.split(",") if (part := name.strip()))
 
     @model_validator(mode="after")
     def _check(self) -> Self:

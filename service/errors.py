@@ -28,6 +28,10 @@ class ConfigError(Exception):
     """The service cannot start with this configuration; the message says which key and why."""
 
 
+class ModelLoadError(ConfigError):
+    """One model cannot be loaded; the message says which and why. The others can be served without it."""
+
+
 class ServiceError(Exception):
     """Base of all errors a caller sees.
 

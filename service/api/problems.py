@@ -19,6 +19,7 @@ from starlette.types import Scope
 from service.api.context import RequestContext
 from service.api.validation import validation_problem
 from service.errors import (
+    MODEL_FAILED,
     BadRequest,
     Conflict,
     Gone,
@@ -80,7 +81,7 @@ class Problem:
         return self.error.status
 
 
-# OpenAI's SDK repeats a 409 unless told otherwise, and a contradiction stays one.
+# OpenAI's SDK repeats a 409 and a 503 unless told otherwise; a contradiction stays one, and so does a broken model.
 _FINAL: Final = {"x-should-retry": "false"}
 _PASSING: Final = {"x-should-retry": "true"}
 # What is left of a body that came too late must not be read as the next request.
@@ -114,6 +115,7 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
     "draining": Problem(Unavailable),
     "store_unavailable": Problem(Unavailable),
     "model_unavailable": Problem(Unavailable),
+    MODEL_FAILED: Problem(Unavailable, _FINAL),
     "out_of_storage": Problem(OutOfStorage),
 }
 """Every code a client can meet."""

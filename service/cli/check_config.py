@@ -2,7 +2,7 @@
 
 import typer
 
-from service.cli.options import ConfigFile, DataDir, Host, Models, Port, listed
+from service.cli.options import ConfigFile, DataDir, Host, Models, Port
 
 
 def check_config(
@@ -24,9 +24,7 @@ def check_config(
     from service.config import load_config  # noqa: PLC0415
     from service.errors import ConfigError  # noqa: PLC0415
 
-    settings = load_config(
-        config, host=host, port=port, data_dir=data_dir, serve_models=listed(models)
-    )
+    settings = load_config(config, host=host, port=port, data_dir=data_dir, serve_models=models)
     for model in settings.served:
         try:
             check_model(model.attention, model.weights, model.adapter)

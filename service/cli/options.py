@@ -29,8 +29,3 @@ Models = Annotated[
 ServiceUrl = Annotated[str, typer.Option("--url", help="Where the service is.")]
 
 DEFAULT_URL = "http://127.0.0.1:8000"
-
-
-def listed(ids: str | None) -> tuple[str, ...] | None:
-    """Split a list of ids at its commas; None stays None."""
-    return None if ids is None else tuple(part for name in ids.split(",") if (part := name.strip()))

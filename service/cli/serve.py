@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from service.cli.options import ConfigFile, DataDir, Host, Models, Port, listed
+from service.cli.options import ConfigFile, DataDir, Host, Models, Port
 
 
 def serve(
@@ -26,7 +26,5 @@ def serve(
     from service.config import load_config  # noqa: PLC0415 - commands import when they run
     from service.deployments.supervisor import supervise  # noqa: PLC0415
 
-    settings = load_config(
-        config, host=host, port=port, data_dir=data_dir, serve_models=listed(models)
-    )
+    settings = load_config(config, host=host, port=port, data_dir=data_dir, serve_models=models)
     raise typer.Exit(supervise(settings, address, typer.echo))

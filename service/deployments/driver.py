@@ -11,6 +11,7 @@ import os
 import shutil
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -107,24 +108,36 @@ def _serve(order: Order, stop: threading.Event) -> str | None:
 
 def _run(config: ServiceConfig, stop: threading.Event) -> str | None:
     deploy(config)
-    reason = _await_running(stop) or asyncio.run(_failed_models(config))
+    reason = _await_running(stop)
+    if reason is None and not stop.is_set():
+        reason = asyncio.run(failed_models(application.deployment_handles(config)))
     if reason is None:
         stop.wait()
         asyncio.run(drain(config))
     return reason
 
 
-async def _failed_models(config: ServiceConfig) -> str | None:
-    """Say which models could not be loaded; returns that if no other model is left."""
-    handles = application.deployment_handles(config)
-    reasons = await asyncio.gather(*(handle.failure.remote() for handle in handles))
-    failed = [reason for reason in reasons if reason is not None]
-    if len(failed) == len(reasons):
-        return "; ".join(failed)
-    for reason in failed:
+async def failed_models(handles: Sequence[DeploymentHandle[Any]]) -> str | None:
+    """Say which models could not be loaded; returns that if nothing else is left."""
+    answers = await asyncio.gather(*map(_failures, handles))
+    replicas = [answer for answers_of_one in answers for answer in answers_of_one]
+    reasons = dict.fromkeys(reason for reason in replicas if reason is not None)
+    if all(answers) and None not in replicas:
+        return "; ".join(reasons)
+    for reason in reasons:
         sys.stderr.write(f"longstream: {reason}; it is not served\n")
     sys.stderr.flush()
     return None
+
+
+async def _failures(handle: DeploymentHandle[Any]) -> list[str | None]:
+    """Return per replica why it could not load its model, None if it could or does not say."""
+    with contextlib.suppress(Exception):
+        async with asyncio.timeout(STOP_SECONDS):
+            # Waits until the handle knows the replicas, which a broadcast does not.
+            await handle.ping.remote()
+    answers = await _tell(handle, "failure", STOP_SECONDS)
+    return [answer if isinstance(answer, str) else None for answer in answers]
 
 
 def deploy(config: ServiceConfig) -> None:
@@ -172,10 +185,16 @@ async def drain(config: ServiceConfig) -> None:
     await asyncio.gather(*(_tell(encoder, "stop", STOP_SECONDS) for encoder in encoders))
 
 
-async def _tell(handle: DeploymentHandle[Any], method: str, timeout_s: float) -> None:
-    # A replica that is dead or stuck must not keep the others from stopping; the stores are durable as they are.
+async def _tell(handle: DeploymentHandle[Any], method: str, timeout_s: float) -> list[Any]:
+    """Call a method of every replica; returns what those that lived answered, or raised.
+
+    A replica that is dead or stuck must not keep the others from stopping; the stores are durable as they are.
+    """
     with contextlib.suppress(Exception):
-        await handle.broadcast(method).results_async(timeout_s=timeout_s, return_exceptions=True)
+        return await handle.broadcast(method).results_async(
+            timeout_s=timeout_s, return_exceptions=True
+        )
+    return []
 
 
 def _await_running(stop: threading.Event) -> str | None:

@@ -5,7 +5,7 @@ from ray import serve
 
 from service.config import ModelConfig, ServiceConfig
 from service.deployments.logs import configure_logs
-from service.errors import ConfigError
+from service.errors import ModelLoadError
 from service.ports import (
     AppendCommand,
     AppendResult,
@@ -42,14 +42,15 @@ class Encoder:
         self._node: EncoderNode | FailedNode
         try:
             self._node = await EncoderNode.start(model, config)
-        except ConfigError as error:
+        except ModelLoadError as error:
             # A deployment that cannot start would take the whole application down with it.
             log.error("model_failed", model=model.id, reason=str(error))  # noqa: TRY400 - says it all
             self._failure = str(error)
             self._node = FailedNode(self._failure)
             return
         except Exception:
-            log.exception("model_failed", model=model.id)
+            # The store, which all models need: Serve tries again.
+            log.exception("replica_failed", model=model.id)
             raise
         log.info("model_ready", model=model.id)
 

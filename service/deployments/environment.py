@@ -13,7 +13,8 @@ from service.config import ServiceConfig
 FLAGS: Mapping[str, str] = {
     # Calls between replicas go over gRPC: a third of the CPU of Ray's object store on this path.
     "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",
-    # The largest answer is 2048 vectors; the default of 4 MiB leaves too little room above it.
+    # The largest answer has `limits.answer_numbers` numbers, ten bytes each where they are tokens; the default of
+    # 4 MiB would not hold 2048 vectors.
     "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(64 * 1024**2),
     # Serve's own log goes to files in the run directory; what a user should read, replicas log themselves.
     "RAY_SERVE_LOG_TO_STDERR": "0",

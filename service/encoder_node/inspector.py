@@ -2,10 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -20,7 +20,12 @@ from models.memory import Memory
 from models.packing import Segment
 from models.tokenizer import TokenizedText
 from service.config import LimitsConfig
-from service.encoder_node.tokenizing import require_answerable, tokens_of, with_special_tokens
+from service.encoder_node.tokenizing import (
+    require_answerable,
+    segments_of,
+    tokens_of,
+    with_special_tokens,
+)
 from service.engine import Engine
 from service.errors import Unavailable, Unprocessable
 from service.ports import (
@@ -42,8 +47,7 @@ class _Past:
 
     memory: Memory | None
     tokens: int = 0
-    queue_s: float = 0.0
-    infer_s: float = 0.0
+    times: StageTimes = field(default_factory=StageTimes)
 
 
 class Inspector:
@@ -82,14 +86,13 @@ class Inspector:
         """
         with self._place():
             layers, heads = self._chosen(command)
-            texts = [command.text] if command.context is None else [command.text, command.context]
-            [text, *context], tokenize_s = await tokens_of(self._model.tokenizer, texts)
+            [text], tokenize_s = await tokens_of(self._model.tokenizer, [command.text])
             self._require_short(text)
             [segment] = self._model.tokenizer.cut(text.ids)
             numbers = self._numbers(len(segment.ids), command.stages) * len(layers) * len(heads)
             advice = "ask for fewer layers, heads or stages, or send a shorter text"
             require_answerable(numbers, self._answer_numbers, advice)
-            past = await self._read(context)
+            past = await self._read(command.context)
             seen, wait_s, look_s = await self._aside(segment, past.memory)
         shares = [layer.memory_share for layer in seen if layer.memory_share is not None]
         return AttentionResult(
@@ -98,7 +101,7 @@ class Inspector:
             layers=tuple(_shown(i, seen[i], list(heads), command.stages) for i in layers),
             memory_share=torch.stack(shares).mean((0, 1)).numpy() if shares else None,
             read_tokens=past.tokens + len(segment.ids),
-            times=StageTimes(tokenize_s, past.queue_s + wait_s, past.infer_s + look_s),
+            times=past.times + StageTimes(tokenize_s, wait_s, look_s),
         )
 
     @contextmanager
@@ -146,12 +149,15 @@ class Inspector:
         squares = tokens**2 * len(stages - {"outputs"})
         return (squares + outputs) * len(self._layers[0].maps) + outputs
 
-    async def _read(self, context: Sequence[TokenizedText]) -> _Past:
+    async def _read(self, context: str | None) -> _Past:
         memory = self._nothing()
-        if not context or memory is None:
+        if context is None or memory is None:
             return _Past(memory)
-        result = await self._engine.read(self._model.tokenizer.cut(context[0].ids), memory)
-        return _Past(result.memory, result.tokens, result.queue_s, result.infer_s)
+        [segments], tokenize_s = await segments_of(self._model.tokenizer, [context])
+        result = await self._engine.read(segments, memory)
+        return _Past(
+            result.memory, result.tokens, StageTimes(tokenize_s, result.queue_s, result.infer_s)
+        )
 
     async def _aside(
         self, segment: Segment, memory: Memory | None

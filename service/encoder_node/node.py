@@ -3,9 +3,11 @@
 import asyncio
 import os
 import time
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from typing import Final, Self
+
+import structlog
 
 from models.config import AttentionOptions
 from models.errors import WeightsError
@@ -14,7 +16,7 @@ from service.config import LimitsConfig, ModelConfig, ServiceConfig
 from service.encoder_node.inspector import Inspector
 from service.encoder_node.reader import TextReader
 from service.engine import Engine
-from service.errors import ConfigError, Unprocessable
+from service.errors import ModelLoadError, ServiceError, Unprocessable
 from service.metrics import EncoderMetrics
 from service.ports import (
     AppendCommand,
@@ -34,6 +36,8 @@ from service.sessions.stores.timed import TimedStore
 
 FRESH_STEP_S: Final = 5.0
 """A forward pass this recent proves that the model runs."""
+
+log = structlog.get_logger(__name__)
 
 
 class EncoderNode:
@@ -61,28 +65,28 @@ class EncoderNode:
 
     @classmethod
     async def start(cls, model: ModelConfig, config: ServiceConfig) -> Self:
-        """Load the weights, open the store, and run a first forward pass.
+        """Load the weights, run a first forward pass, and open the store.
 
         Raises:
-            ConfigError: the weights cannot be loaded; the message says why.
-            Unavailable: the store cannot be opened.
+            ModelLoadError: the model cannot be loaded or does not run; the message says why.
+            ConfigError, Unavailable: the store cannot be opened.
         """
         use_threads(config.engine.threads or os.cpu_count() or 1)
         begun = time.monotonic()
         options = AttentionOptions(memory_rule=model.memory_rule)
-        try:
+        with _failing_alone(model.id):
             loaded = await asyncio.to_thread(
                 load_encoder, model.attention, model.weights, options, model.adapter
             )
-        except WeightsError as error:
-            raise ConfigError(f"model {model.id}: {error}") from error
-        metrics = EncoderMetrics(model.id, config.sessions.store.partition(":")[0])
-        engine = Engine(
-            loaded.encoder, config.engine.step_tokens, config.engine.queue_tokens, metrics
-        )
+            metrics = EncoderMetrics(model.id, config.sessions.store.partition(":")[0])
+            engine = Engine(
+                loaded.encoder, config.engine.step_tokens, config.engine.queue_tokens, metrics
+            )
+            node = cls(loaded, _describe(model, loaded), metrics, engine, config.limits)
         metrics.queue_depth(lambda: float(engine.queued_tokens))
-        node = cls(loaded, _describe(model, loaded), metrics, engine, config.limits)
         try:
+            with _failing_alone(model.id):
+                await node._run(config.engine.step_tokens)
             await node._open(config)
         except BaseException:
             await node.stop()
@@ -90,10 +94,12 @@ class EncoderNode:
         metrics.loaded(time.monotonic() - begun)
         return node
 
-    async def _open(self, config: ServiceConfig) -> None:
+    async def _run(self, step_tokens: int) -> None:
         await self._exit.enter_async_context(self._engine)
         self._exit.callback(self._inspector.close)
-        await self._warm_up(config.engine.step_tokens)
+        await self._warm_up(step_tokens)
+
+    async def _open(self, config: ServiceConfig) -> None:
         timed = TimedStore(open_store(config.sessions.store, config.data_dir), self._metrics)
         store = await self._exit.enter_async_context(timed)
         self._store = store
@@ -184,6 +190,20 @@ class EncoderNode:
     def exposition(self) -> bytes:
         """Return this process's metrics as Prometheus text."""
         return self._metrics.exposition()
+
+
+@contextmanager
+def _failing_alone(model: str) -> Iterator[None]:
+    """Tell what a variant raises, whatever it is, from failures of what all models share."""
+    try:
+        yield
+    except WeightsError as error:
+        raise ModelLoadError(f"model {model}: {error}") from error
+    except ServiceError as error:  # of the first forward pass; the engine has logged the trace
+        raise ModelLoadError(f"model {model}: {error.detail}") from error
+    except Exception as error:
+        log.exception("model_broken", model=model)
+        raise ModelLoadError(f"model {model}: {type(error).__name__}: {error}") from error
 
 
 def _describe(model: ModelConfig, loaded: LoadedEncoder) -> ModelInfo:

@@ -3,7 +3,8 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, TypeVar
 
 from models.errors import TextError
 from models.packing import Segment
@@ -12,6 +13,11 @@ from service.errors import BadRequest, Unprocessable
 from service.ports import TextTokens
 
 Result = TypeVar("Result")
+
+AT_ONCE: Final = 2
+"""Requests a process tokenizes at once: each takes up to a gigabyte or two while a body of 2 MiB is all punctuation."""
+
+_threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="tokenizer")
 
 
 async def segments_of(
@@ -81,7 +87,7 @@ async def _aside(
     begun = time.monotonic()
     try:
         # The tokenizer leaves the interpreter's lock alone, so the event loop goes on meanwhile.
-        results = await asyncio.to_thread(tokenize, texts)
+        results = await asyncio.get_running_loop().run_in_executor(_threads, tokenize, texts)
     except TextError as error:
         raise BadRequest("invalid_request", str(error)) from error
     return results, time.monotonic() - begun

@@ -30,6 +30,7 @@ REJECT_REASONS: Final = (
     "request_timeout",
     "store_unavailable",
     "model_unavailable",
+    "model_failed",
     "out_of_storage",
 )
 STREAM_ERROR_CODES: Final = ("400", "409", "410", "500", "503", "507")

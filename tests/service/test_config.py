@@ -66,17 +66,23 @@ def test_every_variant_is_served_by_default():
     assert all(model.id == model.attention for model in config.served)
 
 
-def test_models_can_be_switched_off():
-    config = load_config(serve_models=("infini", "causal"))
+@pytest.mark.parametrize("chosen", [("infini", "causal"), "causal, infini,"])
+def test_models_can_be_switched_off(chosen: str | tuple[str, ...]):
+    config = load_config(serve_models=chosen)
     assert [model.id for model in config.served] == ["infini", "causal"]
     assert len(config.models) == len(ATTENTIONS)
 
 
 @pytest.mark.parametrize(
     ("chosen", "complaint"),
-    [(("no", "infini"), "no model is called no; there are multi-head,"), ((), "names none")],
+    [
+        (("no", "infini"), "no model is called no; there are multi-head,"),
+        ((), "names none"),
+        (",", "names none"),
+        (7, "serve_models: "),
+    ],
 )
-def test_what_is_served_must_exist(chosen: tuple[str, ...], complaint: str):
+def test_what_is_served_must_exist(chosen: object, complaint: str):
     with pytest.raises(ConfigError, match=complaint):
         load_config(serve_models=chosen)
 

@@ -32,7 +32,8 @@ async def test_every_code_is_rendered_as_the_contract_says(code, client, api):
         "server_error" if row.status >= 500 else "invalid_request_error"
     )
     retry = "true" if code == "request_in_progress" else "false"
-    assert answer.headers.get("x-should-retry") == (retry if row.status == 409 else None)
+    advised = row.status == 409 or code == "model_failed"
+    assert answer.headers.get("x-should-retry") == (retry if advised else None)
     assert answer.headers.get("retry-after") == ("1" if row.status == 503 else None)
     if row.status != 500:
         assert body["expected_seq"] == 7

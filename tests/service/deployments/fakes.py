@@ -22,6 +22,7 @@ class FakeBroadcast:
         self._results = results
 
     async def results_async(self, *, timeout_s: float, return_exceptions: bool) -> list[Any]:
+        assert timeout_s > 0
         assert return_exceptions
         if self._results is None:
             await asyncio.sleep(0)
@@ -47,7 +48,7 @@ class FakeHandle:
         return routed
 
     def broadcast(self, method: str) -> FakeBroadcast:
-        assert method == "exposition"
+        self.calls.append((method, self.session, (), {}))
         return FakeBroadcast(self.results)
 
     def __getattr__(self, name: str) -> FakeMethod:

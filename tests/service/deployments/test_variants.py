@@ -12,7 +12,7 @@ from openai import OpenAI
 from models.attention import ATTENTIONS
 from models.config import DEFAULT_WEIGHTS
 from models.loading import load_encoder
-from tests.running import RunningService
+from tests.running import RunningService, eventually
 from tests.texts import SENTENCES
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(180)]
@@ -79,6 +79,6 @@ def test_a_model_that_cannot_be_loaded_leaves_the_others_up(tmp_path: Path):
             sdk.embeddings.create(model="broken", input="gone")
         assert (caught.value.status_code, caught.value.code) == (503, "model_failed")
         said = "longstream: model broken: there is no adapter"
-        assert said in running.said()
+        eventually(lambda: said in running.said(), 30)  # by another process than what says ready
     finally:
         assert running.stop() == 0

@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,14 +11,15 @@ import pytest
 import torch
 from prometheus_client.parser import text_string_to_metric_families
 
+from models.encoder import Encoder
 from models.loading import load_encoder
 from models.weights import locate
 from service.config import EngineConfig, ModelConfig, ServiceConfig
 from service.encoder_node import EncoderNode
-from service.errors import BadRequest, ConfigError, Unavailable, Unprocessable
+from service.errors import BadRequest, ConfigError, ModelLoadError, Unavailable, Unprocessable
 from service.ports import AppendCommand
 from service.sessions.catalog import SessionCatalog
-from service.sessions.stores import open_store
+from service.sessions.stores import SQLITE_FILE, open_store
 from tests.texts import SENTENCES
 
 LONG = " ".join(SENTENCES)
@@ -176,9 +178,34 @@ async def test_text_that_is_not_unicode_is_a_bad_request(node: EncoderNode):
 async def test_weights_that_do_not_load_say_which_model(tmp_path: Path):
     model = ModelConfig(id="broken", attention="infini", weights=str(tmp_path))
     with pytest.raises(
-        ConfigError, match=r"model broken: checkpoint .* has no sentence_bert_config.json"
+        ModelLoadError, match=r"model broken: checkpoint .* has no sentence_bert_config.json"
     ):
         await EncoderNode.start(model, ServiceConfig(data_dir=tmp_path))
+
+
+async def test_a_variant_that_does_not_run_is_a_model_that_cannot_be_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def breaks(*_: object) -> None:
+        raise RuntimeError("shapes do not fit")
+
+    model, config = ModelConfig(id="m", attention="multi-head"), ServiceConfig(data_dir=tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(Encoder, "inspect", breaks)
+        with pytest.raises(ModelLoadError, match="model m: RuntimeError: shapes do not fit"):
+            await EncoderNode.start(model, config)
+    monkeypatch.setattr(Encoder, "forward", breaks)
+    with pytest.raises(ModelLoadError, match=r"model m: The forward pass failed\."):
+        await EncoderNode.start(model, config)
+    assert not [one for one in threading.enumerate() if one.name.startswith("engine")]
+
+
+async def test_a_store_that_cannot_be_opened_is_no_fault_of_the_model(tmp_path: Path):
+    (tmp_path / SQLITE_FILE).write_bytes(b"something else" * 100)
+    model = ModelConfig(id="m", attention="multi-head")
+    with pytest.raises(ConfigError, match="not a session database") as refused:
+        await EncoderNode.start(model, ServiceConfig(data_dir=tmp_path))
+    assert not isinstance(refused.value, ModelLoadError)
 
 
 async def test_it_checks_itself_and_counts(infini: EncoderNode, config: ServiceConfig):
