@@ -59,7 +59,7 @@ def fit(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
     described = {
         "command": f"python -m models.fit {variant} --texts DIR --run {run} --seed {seed}"
         + (f" --start {start}" if start else ""),
-        "device": f"{device} ({torch.get_num_threads()} threads)" if device == "cpu" else device,
+        "device": device,
         "seed": seed,
         "text_tokens": text.tokens,
         "steps": trainer.step,
