@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
@@ -38,16 +39,16 @@ def fit(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
     start: Annotated[
         Path | None, typer.Option(help="Adapter to begin with, without a warm-up.")
     ] = None,
+    tokens: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
+    rate: Annotated[float, typer.Option(help="Times the recipe's learning rates.")] = 1.0,
 ) -> None:
     """Train a variant's adapter beside the base model, and write it into the run's folder."""
-    if variant not in RECIPES:
-        raise typer.BadParameter(f"no recipe for {variant!r}; known: {', '.join(RECIPES)}")
+    recipe = _recipe(variant, tokens, rate, started=start is not None)
     if threads:
         use_threads(threads)
     torch.manual_seed(seed)
     teacher = load_encoder("multi-head", weights, adapter=WITHOUT)
     student = load_encoder(variant, weights, adapter=str(start) if start else WITHOUT)
-    recipe = replace(RECIPES[variant], warm_up_tokens=0) if start else RECIPES[variant]
     text = _training_text(recipe, texts, teacher.tokenizer, seed)
     typer.echo(f"{text.tokens:,} tokens of training text", err=True)
     trainer = Trainer(student.encoder.to(device), teacher.encoder.to(device), text, recipe, run)
@@ -57,8 +58,7 @@ def fit(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
     header = AdapterHeader(variant, teacher.base_sha256, AttentionOptions().score)
     save_adapter(trainer.parameters, header, run / f"{variant}.safetensors")
     described = {
-        "command": f"python -m models.fit {variant} --texts DIR --run {run} --seed {seed}"
-        + (f" --start {start}" if start else ""),
+        "command": _command(variant, run, seed, {"start": start, "tokens": tokens, "rate": rate}),
         "device": device,
         "seed": seed,
         "text_tokens": text.tokens,
@@ -68,6 +68,27 @@ def fit(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
     }
     (run / "run.json").write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
     typer.echo(json.dumps(described, indent=2))
+
+
+def _recipe(variant: str, tokens: int | None, rate: float, *, started: bool) -> Recipe:
+    if variant not in RECIPES:
+        raise typer.BadParameter(f"no recipe for {variant!r}; known: {', '.join(RECIPES)}")
+    recipe = RECIPES[variant]
+    return replace(
+        recipe,
+        tokens=tokens or recipe.tokens,
+        warm_up_tokens=0 if started else recipe.warm_up_tokens,
+        matrix_rate=rate * recipe.matrix_rate,
+        other_rate=rate * recipe.other_rate,
+    )
+
+
+def _command(variant: str, run: Path, seed: int, changes: Mapping[str, object]) -> str:
+    """Return the command that gives this run again."""
+    options = "".join(
+        f" --{name} {value}" for name, value in changes.items() if value not in (None, 1.0)
+    )
+    return f"python -m models.fit {variant} --texts DIR --run {run} --seed {seed}{options}"
 
 
 def _training_text(
