@@ -14,7 +14,7 @@ class WeightedMultiHeadAttention(ProjectedAttention):
     """The heads' outputs, each through its own block of W_O, summed with learned weights.
 
     *Equation*: sum_h kappa_h head_h W_O^h with sum_h kappa_h = h, after the branch weights of the Weighted Transformer
-    (Ahmed et al., arXiv 1711.02132, equations 4 to 6). **Deviations:** kappa is a softmax, so it stays positive without
+    (Ahmed et al., arXiv 1711.02132, kappa). **Deviations:** kappa is a softmax, so it stays positive without
     a projection step; it sums to h instead of 1, so that equal weights are exactly the concatenation; branches are
     weighted before the feed-forward part, which they share, instead of after their own.
     """

@@ -69,7 +69,7 @@ def layer_loss(student: Taps, teacher: Taps) -> Tensor:
 def relation_loss(student: Taps, teacher: Taps) -> Tensor:
     """Return the divergence of the last layer's query-query, key-key and value-value relations.
 
-    *Equation*: MiniLMv2 (Wang et al., arXiv 2012.15828, equations 5 to 7): KL(softmax(A_T A_T^T / sqrt(d_r)) ||
+    *Equation*: MiniLMv2 (Wang et al., arXiv 2012.15828, self-attention relations): KL(softmax(A_T A_T^T / sqrt(d_r)) ||
     softmax(A_S A_S^T / sqrt(d_r))), mean over relation heads and tokens, summed over the three. Relation heads are
     cut from the whole width, so student and teacher may differ in their attention heads. **Deviation:** none.
     """
