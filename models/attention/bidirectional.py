@@ -15,7 +15,7 @@ from models.config import AttentionOptions, EncoderConfig
 class BidirectionalAttention(ProjectedAttention):
     """What came before and what comes after, each normalised on its own, mixed feature by feature.
 
-    *Equation*: the fusion gate of DiSAN (Shen et al., arXiv 1709.04696, directional self-attention), applied per head to the
+    *Equation*: the fusion gate of DiSAN (Shen et al., arXiv 1709.04696, directional self-attention), per head, on the
     forward output f and the backward output b: F = sigmoid(W_f f + W_b b + c); F * f + (1 - F) * b.
     **Deviations:** DiSAN gates each direction against the token's own input and concatenates the two; here the gate is
     between the directions and the residual connection keeps the input. Both masks let a token see itself. Projections
