@@ -1,4 +1,4 @@
-"""Training texts from files of three shapes."""
+"""Training texts from the files of sets, WordNet, and plain text."""
 
 import json
 import re

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from typing import Any
 
 from service.api.vectors import encode_vector
-from service.ports import ChunkAnswer, TextTokens
+from service.ports import ChunkAnswer, EmbedResult, TextTokens
 from service.schemas.base import EncodingFormat
 from service.schemas.sessions import ReturnMember
 
@@ -30,3 +30,12 @@ def tokens_json(text: TextTokens) -> list[dict[str, Any]]:
         start, end = offset or (None, None)
         answer.append({"id": token, "token": piece, "start": start, "end": end})
     return answer
+
+
+def usage_json(result: EmbedResult) -> dict[str, int]:
+    """Return what texts cost, as OpenAI's SDK reads it."""
+    return {
+        "prompt_tokens": result.tokens,
+        "total_tokens": result.tokens,
+        "truncated_tokens": result.truncated_tokens,
+    }

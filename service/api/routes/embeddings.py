@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
 
+from service.api.answers import usage_json
 from service.api.body import json_body
 from service.api.dependencies import Context, Current, accepting
 from service.api.limits import at_most
@@ -40,11 +41,7 @@ async def create_embeddings(
         {"object": "embedding", "index": index, "embedding": encode_vector(vector, encoding)}
         for index, vector in enumerate(result.vectors)
     ]
-    usage = {
-        "prompt_tokens": result.tokens,
-        "total_tokens": result.tokens,
-        "truncated_tokens": result.truncated_tokens,
-    }
+    usage = usage_json(result)
     return json_response({"object": "list", "data": data, "model": body.model, "usage": usage})
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Response
 
-from service.api.answers import tokens_json
+from service.api.answers import tokens_json, usage_json
 from service.api.body import json_body
 from service.api.dependencies import Context, Current, accepting
 from service.api.limits import at_most
@@ -46,11 +46,7 @@ async def encode_texts(
         item["tokens"] = list(
             _vectors_json(text, body.encoding_format, special=body.special_tokens)
         )
-    usage = {
-        "prompt_tokens": embedded.tokens,
-        "total_tokens": embedded.tokens,
-        "truncated_tokens": embedded.truncated_tokens,
-    }
+    usage = usage_json(embedded)
     return json_response({"object": "list", "data": data, "model": body.model, "usage": usage})
 
 
