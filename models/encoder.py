@@ -94,8 +94,9 @@ class Encoder(nn.Module):
 
     def empty_memory(self) -> Memory:
         """Return the memory of a document of which nothing has been read."""
-        width = self.config.head_width
-        return Memory.empty(self.config.layers, self.config.heads, width, width)
+        parts = self.layers[0].attention.memory_parts
+        shapes = {name: (self.config.layers, *shape) for name, shape in parts.items()}
+        return Memory.empty(shapes, self.embeddings.tokens.weight.device)
 
     def _embed(self, ids: Int[Tensor, " n"], packing: Packing) -> Float[Tensor, "n d"]:
         device = self.embeddings.tokens.weight.device
@@ -114,7 +115,9 @@ class Encoder(nn.Module):
         x = self._embed(ids, packing)
         after_layers: list[list[LayerMemory]] = []
         for index, block in enumerate(self.layers):
-            before = None if memories is None else [_layer(memory, index) for memory in memories]
+            before = (
+                None if memories is None else [self._layer(memory, index) for memory in memories]
+            )
             attended, after = block.attention(x, packing, before)
             x = block.finish(x, attended)
             if after is not None:
@@ -133,7 +136,7 @@ class Encoder(nn.Module):
         x = self._embed(ids, packing)
         after_layers: list[list[LayerMemory]] = []
         for index, block in enumerate(self.layers):
-            before = None if memory is None else _layer(memory, index)
+            before = None if memory is None else self._layer(memory, index)
             attended, after = block.attention.step(x, packing.content, before)
             x = block.finish(x, attended)
             if after is not None:
@@ -149,27 +152,29 @@ class Encoder(nn.Module):
         x = self._embed(ids, packing)
         inspections = []
         for index, block in enumerate(self.layers):
-            before = None if memory is None else _layer(memory, index)
+            before = None if memory is None else self._layer(memory, index)
             inspections.append(block.attention.inspect(x, before))
             attended = block.attention.output(inspections[-1].outputs.transpose(0, 1).flatten(1))
             x = block.finish(x, attended)
         return inspections
 
-
-def _layer(memory: Memory, index: int) -> LayerMemory:
-    return LayerMemory(
-        memory.matrix[index], memory.normaliser[index], empty=memory.tokens_seen == 0
-    )
+    def _layer(self, memory: Memory, index: int) -> LayerMemory:
+        """Return what one layer's attention sees of a memory: its own parts, and no other owner's."""
+        parts = {
+            name: memory.parts[name][index] for name in self.layers[index].attention.memory_parts
+        }
+        return LayerMemory(parts, empty=memory.tokens_seen == 0)
 
 
 def _advance(
     before: Sequence[Memory], layers: list[list[LayerMemory]], segments: Sequence[Segment]
 ) -> list[Memory]:
-    return [
-        Memory(
-            torch.stack([layer[i].matrix for layer in layers]),
-            torch.stack([layer[i].normaliser for layer in layers]),
-            memory.tokens_seen + segment.content_tokens,
-        )
-        for i, (memory, segment) in enumerate(zip(before, segments, strict=True))
-    ]
+    """Return each memory after its segment; parts that are not the attention's are handed on as they are."""
+    after = []
+    for i, (memory, segment) in enumerate(zip(before, segments, strict=True)):
+        own = {
+            name: torch.stack([layer[i].parts[name] for layer in layers])
+            for name in layers[0][i].parts
+        }
+        after.append(Memory({**memory.parts, **own}, memory.tokens_seen + segment.content_tokens))
+    return after

@@ -14,7 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
-from models.config import DEFAULT_WEIGHTS
+from models.config import DEFAULT_WEIGHTS, MemoryRuleName
 from service.errors import ConfigError
 
 ENV_PREFIX = "LONGSTREAM_"
@@ -52,8 +52,9 @@ class ModelConfig(_Frozen):
     adapter: str = "packaged"
     """What the variant has of its own: `packaged` (the trained one that comes with longstream, if there is one),
     `none`, or a file."""
-    memory_rule: Literal["linear", "delta"] = "linear"
-    """How a memory is written: Infini-attention's equation 8 or 9; ignored by other variants."""
+    memory_rule: MemoryRuleName = "linear"
+    """How a memory is written: `linear` and `delta` are Infini-attention's equations 8 and 9, `delta-corrected` and
+    `ridge` go beyond it; ignored by variants without memory."""
     replicas: int = Field(default=1, ge=1, le=256)
     """Processes that serve this model; sessions are spread over them by consistent hashing."""
 

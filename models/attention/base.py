@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from models.attention.softmax import AttentionMap
 from models.config import AttentionOptions, EncoderConfig
+from models.memory import Parts, Shapes
 from models.packing import Packing
 
 
@@ -17,13 +18,11 @@ class LayerMemory:
     """One sequence's memory as one layer sees it.
 
     Attributes:
-        matrix: M, float32, *shape* (h, k, v).
-        normaliser: z, float32, *shape* (h, k).
-        empty: True if nothing was written; M and z are then never read.
+        parts: What the variant's memory rule keeps, float32; names and shapes are `Attention.memory_parts`.
+        empty: True if nothing was written; the parts are then never read.
     """
 
-    matrix: Tensor
-    normaliser: Tensor
+    parts: Parts
     empty: bool
 
 
@@ -61,6 +60,11 @@ class Attention(Protocol):
 
     def __init__(self, config: EncoderConfig, options: AttentionOptions) -> None:
         """Build the layer's parameters; values come from a checkpoint."""
+        ...
+
+    @property
+    def memory_parts(self) -> Shapes:
+        """Shape of each part of one sequence's memory in this layer; none for a variant without memory."""
         ...
 
     def __call__(

@@ -11,8 +11,7 @@ from models.attention.base import Inspection, LayerMemory
 from models.attention.projected import ProjectedAttention
 from models.attention.softmax import attend, attend_in_steps
 from models.config import AttentionOptions, EncoderConfig
-from models.memory import MEMORY_RULES, read
-from models.memory.features import positive_features
+from models.memory import MEMORY_RULES, Shapes
 from models.packing import Packing
 
 
@@ -20,14 +19,14 @@ class InfiniAttention(ProjectedAttention):
     """Local attention and memory read-out, mixed by a gate per head; read before write.
 
     *Equation*: arXiv 2404.07143v2, equations 7 to 11, with the same projections for both parts:
-    A = sigmoid(beta) A_mem + (1 - sigmoid(beta)) A_dot.
+    A = sigmoid(beta) A_mem + (1 - sigmoid(beta)) A_dot. Equations 7 to 9 are the memory rule's.
 
     **Deviations:** local attention looks in both directions (an encoder; the paper's is a causal decoder), so the
     memory is causal at segment granularity. An empty memory is not read and the gate not applied: the first segment
     is exactly multi-head attention. CLS and SEP are not written. Scores are scaled by sqrt(k), not by the
     sqrt(d_model) printed in equation 6.
 
-    *Numerics*: M and z are float32 under any compute type.
+    *Numerics*: the memory is float32 under any compute type.
     """
 
     has_memory: ClassVar[bool] = True
@@ -36,6 +35,12 @@ class InfiniAttention(ProjectedAttention):
         super().__init__(config, options)
         self.rule = MEMORY_RULES[options.memory_rule]
         self.beta = nn.Parameter(torch.full((config.heads,), options.gate_logit))
+        self._memory_parts = self.rule.parts(config.heads, config.head_width, config.head_width)
+
+    @property
+    def memory_parts(self) -> Shapes:
+        """Shape of each part of one sequence's memory in this layer."""
+        return self._memory_parts
 
     def forward(
         self,
@@ -61,28 +66,26 @@ class InfiniAttention(ProjectedAttention):
         content: Bool[Tensor, " t"],
         memory: LayerMemory | None,
     ) -> tuple[Float[Tensor, "t d"], LayerMemory | None]:
-        """Read equations 7 to 10 off the page: one token, one head, one binding at a time."""
+        """Read the equations off the page: one token, one head, one binding at a time."""
         if memory is None:
             raise ValueError("Infini-attention needs a memory; begin with an empty one")
         query, key, value = self.project(x)
-        local = self.attend_stepwise(query, key, value, "both")
-        rows = [
-            torch.cat(
-                [self._step_head(query[i, h], local[i, h], memory, h) for h in range(self.heads)]
-            )
-            for i in range(len(query))
-        ]
-        matrix, normaliser = memory.matrix, memory.normaliser
-        for token in content.nonzero().flatten().tolist():
-            bound = value[token]  # (h, v)
-            features = positive_features(key[token])  # (h, k)
-            if self.rule is MEMORY_RULES["delta"] and not memory.empty:
-                known = torch.einsum("hk,hkv->hv", features, memory.matrix)
-                bound = bound - known / (features * memory.normaliser).sum(-1, keepdim=True)
-            matrix = matrix + torch.einsum("hk,hv->hkv", features, bound)
-            normaliser = normaliser + features
-        empty = memory.empty and not bool(content.any())
-        return self.output(torch.stack(rows)), LayerMemory(matrix, normaliser, empty)
+        mixed = local = self.attend_stepwise(query, key, value, "both")
+        if not memory.empty:
+            recalled = self.rule.read_stepwise(query, memory.parts)
+            gates = [torch.sigmoid(beta) for beta in self.beta]
+            rows = [
+                [g * past + (1 - g) * own for g, past, own in zip(gates, *token, strict=True)]
+                for token in zip(recalled, local, strict=True)
+            ]
+            mixed = torch.stack([torch.stack(heads) for heads in rows])
+        output = self.output(mixed.flatten(1))
+        if not content.any():
+            return output, memory
+        after = self.rule.write_stepwise(
+            key[content], value[content], memory.parts, empty=memory.empty
+        )
+        return output, LayerMemory(after, empty=False)
 
     def inspect(self, x: Float[Tensor, "t d"], memory: LayerMemory | None) -> Inspection:
         """Keep what every step gave, and how much of each head's output came from memory.
@@ -103,16 +106,6 @@ class InfiniAttention(ProjectedAttention):
         share = recalled.norm(dim=-1) / (recalled.norm(dim=-1) + own.norm(dim=-1))
         return Inspection((local,), recalled + own, share)
 
-    def _step_head(
-        self, query: Tensor, local: Tensor, memory: LayerMemory, head: int
-    ) -> Float[Tensor, " v"]:
-        if memory.empty:
-            return local
-        features = positive_features(query)
-        remembered = (features @ memory.matrix[head]) / (features @ memory.normaliser[head])
-        gate = torch.sigmoid(self.beta[head])
-        return gate * remembered + (1 - gate) * local
-
     def _mix(
         self, query: Float[Tensor, "t h k"], local: Float[Tensor, "t h v"], memory: LayerMemory
     ) -> Float[Tensor, "t h v"]:
@@ -121,16 +114,20 @@ class InfiniAttention(ProjectedAttention):
         gate = torch.sigmoid(self.beta).unsqueeze(-1)  # (h, 1)
         return gate * self._recall(query, memory) + (1 - gate) * local
 
-    @staticmethod
-    def _recall(query: Float[Tensor, "t h k"], memory: LayerMemory) -> Float[Tensor, "t h v"]:
-        return read(query.float(), memory.matrix, memory.normaliser).to(query.dtype)
+    def _recall(self, query: Float[Tensor, "t h k"], memory: LayerMemory) -> Float[Tensor, "t h v"]:
+        with _full_precision(query):
+            return self.rule.read(query.float(), memory.parts).to(query.dtype)
 
     def _write(
         self, key: Float[Tensor, "t h k"], value: Float[Tensor, "t h v"], memory: LayerMemory
     ) -> LayerMemory:
         if not len(key):  # a segment of CLS and SEP only leaves the memory as it was, also if empty
             return memory
-        matrix, normaliser = self.rule.write(
-            key.float(), value.float(), memory.matrix, memory.normaliser, empty=memory.empty
-        )
-        return LayerMemory(matrix, normaliser, empty=False)
+        with _full_precision(key):
+            after = self.rule.write(key.float(), value.float(), memory.parts, empty=memory.empty)
+        return LayerMemory(after, empty=False)
+
+
+def _full_precision(x: Tensor) -> torch.autocast:
+    """Return a context in which no product is computed in half precision, whatever surrounds it."""
+    return torch.autocast(x.device.type, enabled=False)

@@ -11,6 +11,7 @@ from models.attention.base import Inspection, LayerMemory
 from models.attention.scoring import SCORES
 from models.attention.softmax import Direction, attend, attend_in_steps, select, visible
 from models.config import AttentionOptions, EncoderConfig
+from models.memory import Shapes
 from models.packing import Packing
 
 
@@ -31,6 +32,11 @@ class ProjectedAttention(nn.Module):
         self.value = nn.Linear(config.width, config.width)
         self.output = nn.Linear(config.width, config.width)
         self.score = SCORES[options.score](self.heads, config.width // self.heads)
+
+    @property
+    def memory_parts(self) -> Shapes:
+        """Shape of each part of one sequence's memory in this layer: none, unless the variant says otherwise."""
+        return {}
 
     @staticmethod
     def count_heads(config: EncoderConfig) -> int:

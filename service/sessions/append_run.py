@@ -15,7 +15,7 @@ from service.sessions.append_tools import AppendTools
 from service.sessions.codec import MemoryShape, StateArrays, document_vector
 from service.sessions.records import ChunkRecord, KeyRecord, SessionRecord
 from service.sessions.recovery import known
-from service.sessions.state import SessionState, memory_shape
+from service.sessions.state import SessionState
 from service.sessions.stores.base import Commit
 
 log = structlog.get_logger(__name__)
@@ -207,7 +207,7 @@ class AppendRun:
         state = self._at_hand(record)
         if state is None:
             empty = tools.reader.empty()
-            record, arrays = await self._load(memory_shape(empty))
+            record, arrays = await self._load(empty.shapes)
             state = SessionState.from_arrays(arrays, empty)
             tools.hot.put(record, state)
         self._held = (record.etag, state)

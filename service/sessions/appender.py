@@ -23,7 +23,6 @@ from service.sessions.observer import SessionObserver, SilentObserver
 from service.sessions.protocol import chunk_digest
 from service.sessions.reading import ChunkReader
 from service.sessions.recovery import Recovery
-from service.sessions.state import memory_shape
 from service.sessions.stores.base import SessionStore
 
 MOST_WAITING: Final = 64
@@ -57,7 +56,7 @@ class Appender:
         observer: SessionObserver | None = None,
     ) -> None:
         listener: SessionObserver = observer or SilentObserver()
-        shape = memory_shape(reader.empty())
+        shape = reader.empty().shapes
         self._tools = AppendTools(
             store=store,
             reader=reader,

@@ -64,7 +64,7 @@ class Recovery:
 
         Raises:
             NotFound, Gone: As `known`; `session_lost` also if the state does not verify.
-            Unavailable: `store_unavailable`, also if a newer release wrote the state.
+            Unavailable: `store_unavailable`, also if another release wrote the state.
             Conflict: `request_in_progress` if the session changes faster than it can be judged.
         """
         suspect = None
@@ -81,7 +81,7 @@ class Recovery:
                 suspect = record.etag
             except UnsupportedState as error:
                 raise Unavailable(
-                    "store_unavailable", f"session {session_id} needs a newer release: {error}"
+                    "store_unavailable", f"session {session_id} was written by another release: {error}"
                 ) from error
         raise Conflict(
             "request_in_progress", f"session {session_id} is being written to; try again"
@@ -102,7 +102,7 @@ def _verified(record: SessionRecord, blob: bytes, shape: MemoryShape | None) -> 
     if record.next_seq == 0:
         fits = state.shape == NO_MEMORY
     else:
-        fits = state.shape != NO_MEMORY and shape in {None, state.shape}
+        fits = state.shape != NO_MEMORY and (shape is None or shape == state.shape)
     if not fits:
         raise CorruptState(f"a memory of shape {state.shape} after {record.next_seq} chunks")
     return state

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from models.memory import Memory
 from service.errors import InternalError
-from service.sessions.codec import MemoryShape, StateArrays, document_vector, encode
+from service.sessions.codec import StateArrays, document_vector, encode
 from service.sessions.reading import Reading
 
 
@@ -31,14 +31,12 @@ class SessionState:
         """Build the state from what was stored; `empty` stands in while nothing has been read."""
         # Stored arrays are read-only views that keep all of the stored bytes alive: copy them.
         document = arrays.document.copy()
-        if arrays.matrix.size == 0:
+        if not arrays.parts:
             return cls(empty, document, arrays.tokens)
-        memory = Memory(
-            torch.from_numpy(arrays.matrix.astype(np.float32)),
-            torch.from_numpy(arrays.normaliser.astype(np.float32)),
-            arrays.tokens_seen,
-        )
-        return cls(memory, document, arrays.tokens)
+        parts = {
+            name: torch.from_numpy(part.astype(np.float32)) for name, part in arrays.parts.items()
+        }
+        return cls(Memory(parts, arrays.tokens_seen), document, arrays.tokens)
 
     @property
     def nbytes(self) -> int:
@@ -59,13 +57,12 @@ class SessionState:
         """
         memory = reading.memory
         sound = (
-            memory_shape(memory) == memory_shape(self.memory)
-            and memory.normaliser.shape == self.memory.normaliser.shape
-            and memory.matrix.dtype == memory.normaliser.dtype == torch.float32
+            memory.shapes == self.memory.shapes
             and reading.embedding.shape == self.document.shape
             and bool(np.isfinite(reading.embedding).all())
-            and bool(
-                torch.isfinite(memory.matrix).all() and torch.isfinite(memory.normaliser).all()
+            and all(
+                part.dtype == torch.float32 and bool(torch.isfinite(part).all())
+                for part in memory.parts.values()
             )
         )
         if not sound:
@@ -77,16 +74,11 @@ class SessionState:
         """Return the bytes to store."""
         return encode(
             StateArrays(
-                matrix=self.memory.matrix.detach().cpu().numpy(),
-                normaliser=self.memory.normaliser.detach().cpu().numpy(),
+                parts={
+                    name: part.detach().cpu().numpy() for name, part in self.memory.parts.items()
+                },
                 tokens_seen=self.memory.tokens_seen,
                 document=self.document,
                 tokens=self.tokens,
             )
         )
-
-
-def memory_shape(memory: Memory) -> MemoryShape:
-    """Return layers, heads, key width and value width of a memory."""
-    layers, heads, keys, values = memory.matrix.shape
-    return layers, heads, keys, values

@@ -4,11 +4,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.attention import ATTENTIONS
+from models.attention import ATTENTIONS, LayerMemory
 from models.config import AttentionOptions
 from models.encoder import Encoder, EncoderOutput
-from models.memory import MEMORY_RULES, Memory
-from models.memory.features import positive_features
+from models.memory import MEMORY_RULES, Memory, MemoryRule
 from models.packing import Segment, pack
 from tests.models.attention.layers import embed, randomise
 from tests.models.conftest import TINY, tiny
@@ -33,6 +32,13 @@ def segment(length: int, seed: int) -> Segment:
     return Segment((0, *ids, 1))
 
 
+def rule_of(encoder: Encoder) -> MemoryRule:
+    """Return the rule of a variant with memory."""
+    rule = getattr(encoder.layers[0].attention, "rule")  # noqa: B009 - variants with memory have one
+    assert isinstance(rule, MemoryRule)
+    return rule
+
+
 def fresh(encoder: Encoder, count: int) -> list[Memory] | None:
     return [encoder.empty_memory() for _ in range(count)] if encoder.has_memory else None
 
@@ -51,8 +57,9 @@ def assert_same(one: EncoderOutput, other: EncoderOutput, tolerance: float = 1e-
     assert (one.memories is None) == (other.memories is None)
     for a, b in zip(one.memories or [], other.memories or [], strict=True):
         assert a.tokens_seen == b.tokens_seen
-        torch.testing.assert_close(a.matrix, b.matrix, atol=tolerance, rtol=1e-4)
-        torch.testing.assert_close(a.normaliser, b.normaliser, atol=tolerance, rtol=1e-4)
+        assert a.shapes == b.shapes
+        for name, part in a.parts.items():
+            torch.testing.assert_close(part, b.parts[name], atol=tolerance, rtol=1e-4)
 
 
 @pytest.mark.parametrize("length", [0, 1, 63, 100])
@@ -82,7 +89,9 @@ def test_gradients_of_forward_and_step_agree(encoder: Encoder):
     assert fast.keys() == slow.keys()
     assert len(fast) > 10
     for name, gradient in fast.items():
-        torch.testing.assert_close(gradient, slow[name], atol=2e-3, rtol=1e-3, msg=name)
+        # Some memories are read steeply: what cancels in an element is as large as the largest.
+        tolerance = max(2e-3, 2e-5 * slow[name].abs().max().item())
+        torch.testing.assert_close(gradient, slow[name], atol=tolerance, rtol=1e-3, msg=name)
 
 
 def test_inspect_says_how_forward_came_to_its_result(encoder: Encoder):
@@ -126,17 +135,20 @@ def test_a_batch_changes_nothing_for_its_members(encoder: Encoder):
         torch.testing.assert_close(permuted.sums[place], alone.sums[0], atol=1e-4, rtol=1e-5)
         if alone.memories and permuted.memories:
             one, other = alone.memories[0], permuted.memories[place]
-            torch.testing.assert_close(one.matrix, other.matrix, atol=1e-4, rtol=1e-5)
+            for name, part in one.parts.items():
+                torch.testing.assert_close(part, other.parts[name], atol=1e-4, rtol=1e-5)
 
 
 def test_forward_changes_neither_its_input_nor_the_module(encoder: Encoder):
     before = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
     memories = read_document(encoder, [segment(30, 1)])[0].memories
-    kept = [(memory.matrix.clone(), memory.normaliser.clone()) for memory in memories or []]
+    kept = [
+        {name: part.clone() for name, part in memory.parts.items()} for memory in memories or []
+    ]
     encoder([segment(30, 2)], memories)
-    for memory, (matrix, normaliser) in zip(memories or [], kept, strict=True):
-        assert torch.equal(memory.matrix, matrix)
-        assert torch.equal(memory.normaliser, normaliser)
+    for memory, parts in zip(memories or [], kept, strict=True):
+        assert memory.parts.keys() == parts.keys()
+        assert all(torch.equal(memory.parts[name], part) for name, part in parts.items())
     assert all(torch.equal(before[name], now) for name, now in encoder.state_dict().items())
 
 
@@ -151,15 +163,53 @@ def test_a_memory_never_grows_and_a_past_changes_what_follows(encoder: Encoder):
     assert (outputs[3].sums - alone.sums).abs().max() > 1e-2
 
 
+def test_parts_of_another_owner_are_handed_on(encoder: Encoder):
+    if not encoder.has_memory:
+        return
+    [own] = fresh(encoder, 1) or []
+    topic = torch.randn(2, 5)
+    memory = Memory({**own.parts, "topic.state": topic}, 0)
+    for output in (encoder([segment(9, 1)], [memory]), encoder.step(segment(9, 1), memory)):
+        [after] = output.memories or []
+        assert after.parts["topic.state"] is topic
+        assert after.shapes == memory.shapes
+    assert encoder.inspect(segment(9, 1), memory)
+
+
+def test_memories_are_float32_also_where_the_rest_is_computed_in_half(encoder: Encoder):
+    if not encoder.has_memory:
+        return
+    attention, x = encoder.layers[0].attention, torch.randn(9, TINY.width)
+    nothing = encoder.empty_memory()
+    parts = {name: part[0] for name, part in nothing.parts.items()}
+    packing = pack([segment(7, 1)])[1]
+    with torch.autocast("cpu", torch.bfloat16):
+        key, value = (
+            projection(x).unflatten(-1, (TINY.heads, -1))[1:-1].float()
+            for projection in (attention.key, attention.value)
+        )
+        [after] = attention(x, packing, [LayerMemory(parts, empty=True)])[1] or []
+    expected = rule_of(encoder).write(key, value, parts, empty=True)
+    for name, part in expected.items():
+        assert torch.equal(after.parts[name], part)
+
+
 def test_cls_and_sep_are_never_written(encoder: Encoder):
-    """Whatever stands at the ends of a segment, the first layer's memory holds the keys of its content alone."""
+    """Whatever stands at the ends of a segment, the first layer's memory holds its content alone."""
     if not encoder.has_memory:
         return
     words = segment(7, 1)
-    [memory] = encoder([words], fresh(encoder, 1)).memories or []
+    nothing = encoder.empty_memory()
+    [memory] = encoder([words], [nothing]).memories or []
     ids, packing = pack([words])
     assert packing.content.tolist() == [False, *[True] * 7, False]
     x = encoder.embeddings(ids, packing.positions)
-    key = encoder.layers[0].attention.key(x).unflatten(-1, (TINY.heads, -1))
-    expected = positive_features(key[1:-1]).sum(0)
-    torch.testing.assert_close(memory.normaliser[0], expected)
+    attention = encoder.layers[0].attention
+    key, value = (
+        projection(x).unflatten(-1, (TINY.heads, -1))[1:-1]
+        for projection in (attention.key, attention.value)
+    )
+    before = {name: part[0] for name, part in nothing.parts.items()}
+    expected = rule_of(encoder).write(key, value, before, empty=True)
+    for name, part in expected.items():
+        torch.testing.assert_close(memory.parts[name][0], part)

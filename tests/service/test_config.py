@@ -6,6 +6,8 @@ import pytest
 from pydantic import BaseModel
 
 from models.attention import ATTENTIONS
+from models.config import MemoryRuleName
+from models.memory import MEMORY_RULES
 from service.config import ModelConfig, ServiceConfig, load_config
 from service.errors import ConfigError
 
@@ -96,11 +98,10 @@ def test_command_line_over_environment_over_file(tmp_path: Path, monkeypatch):
     assert (config.engine.step_tokens, config.engine.threads) == (1024, 1)
 
 
-def test_models_from_a_file(tmp_path: Path):
-    file = write(tmp_path, "models: [{id: a, attention: infini, memory_rule: delta}]")
-    assert load_config(file).models == (
-        ModelConfig(id="a", attention="infini", memory_rule="delta"),
-    )
+@pytest.mark.parametrize("rule", MEMORY_RULES)
+def test_models_from_a_file(tmp_path: Path, rule: MemoryRuleName):
+    file = write(tmp_path, f"models: [{{id: a, attention: infini, memory_rule: {rule}}}]")
+    assert load_config(file).models == (ModelConfig(id="a", attention="infini", memory_rule=rule),)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from models.attention import LayerMemory
 from models.attention.infini import InfiniAttention
 from models.config import AttentionOptions, MemoryRuleName
 from models.encoder import Encoder, EncoderOutput
-from models.memory import MEMORY_RULES, Memory
+from models.memory import MEMORY_RULES, Memory, Parts
 from tests.models.attention.layers import embed, layer, randomise, tokens, words
 from tests.models.conftest import TINY, tiny
 
@@ -23,8 +23,17 @@ def warm(encoder: Encoder) -> Memory:
     return memory
 
 
-def by_hand(attention: InfiniAttention, x: Tensor, matrix: Tensor, normaliser: Tensor) -> Tensor:
-    """Equations 7 and 10 with loops: |g A_mem| / (|g A_mem| + |(1 - g) A_dot|) for every head and token."""
+def recall(features: Tensor, parts: Parts, head: int) -> Tensor:
+    """Read one head's memory with one query: equation 7, or ridge regression where there is a Gram matrix."""
+    if "gram" not in parts:
+        return features @ parts["matrix"][head] / (features @ parts["normaliser"][head])
+    gram = parts["gram"][head].double()
+    regular = gram + 1e-2 * gram.trace() / TINY.head_width * torch.eye(TINY.head_width)
+    return (features.double() @ regular.inverse() @ parts["cross"][head].double()).float()
+
+
+def by_hand(attention: InfiniAttention, x: Tensor, parts: Parts) -> Tensor:
+    """Equation 10 with loops: |g A_mem| / (|g A_mem| + |(1 - g) A_dot|) for every head and token."""
     query, key, value = (
         projection(x).unflatten(-1, (TINY.heads, -1))
         for projection in (attention.query, attention.key, attention.value)
@@ -34,7 +43,7 @@ def by_hand(attention: InfiniAttention, x: Tensor, matrix: Tensor, normaliser: T
         gate = 1 / (1 + math.exp(-attention.beta[h].item()))
         for i in range(len(x)):
             features = torch.nn.functional.elu(query[i, h]) + 1
-            remembered = features @ matrix[h] / (features @ normaliser[h])
+            remembered = recall(features, parts, h)
             scores = key[:, h] @ query[i, h] / math.sqrt(TINY.head_width)
             local = torch.softmax(scores, 0) @ value[:, h]
             recalled, own = gate * remembered.norm(), (1 - gate) * local.norm()
@@ -50,7 +59,7 @@ def test_the_share_of_memory_is_what_the_equations_give(rule: MemoryRuleName):
     attention = encoder.layers[0].attention
     assert isinstance(attention, InfiniAttention)
     x = embed(encoder, segment)
-    expected = by_hand(attention, x, memory.matrix[0], memory.normaliser[0])
+    expected = by_hand(attention, x, {name: part[0] for name, part in memory.parts.items()})
     found = encoder.inspect(segment, memory)[0].memory_share
     assert found is not None
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
@@ -85,11 +94,8 @@ def test_infini_inspects_nothing_without_a_memory():
 
 def test_an_empty_memory_is_not_even_looked_at():
     attention = layer("infini")
-    nothing = LayerMemory(
-        torch.full((TINY.heads, TINY.head_width, TINY.head_width), math.nan),
-        torch.full((TINY.heads, TINY.head_width), math.nan),
-        empty=True,
-    )
+    unreadable = {name: torch.full(s, math.nan) for name, s in attention.memory_parts.items()}
+    nothing = LayerMemory(unreadable, empty=True)
     inspection = attention.inspect(tokens(3), nothing)
     assert inspection.memory_share is not None
     assert not inspection.memory_share.any()

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from models.memory import Memory
 from service.errors import Unavailable
 from service.ports import AppendCommand, ModelInfo, StageTimes
-from service.sessions.codec import StateArrays, document_vector, encode
+from service.sessions.codec import MemoryShape, StateArrays, document_vector, encode
 from service.sessions.observer import SessionEvent
 from service.sessions.protocol import next_record
 from service.sessions.reading import Reading
@@ -22,14 +22,14 @@ from service.sessions.state import SessionState
 from service.sessions.stores.base import Commit, SessionStore
 
 WIDTH = 4
-SHAPE = (2, 1, 2, 2)
+SHAPE = {"matrix": (2, 1, 2, 2), "normaliser": (2, 1, 2), "other.sum": (3,)}
 TENANT = "tenant-a"
 INFO = ModelInfo(
     id="fake",
     attention="infini",
     dimensions=WIDTH,
     max_chunk_tokens=64,
-    memory_bytes=48,
+    memory_bytes=60,
     fingerprint="f" * 64,
     base="none",
 )
@@ -50,10 +50,10 @@ class FakeReader:
         self.meanwhile: Callable[[str], Awaitable[object]] | None = None
         self.distort: Callable[[Reading], Reading] = lambda reading: reading
         self.texts: list[str] = []
-        self.shape = SHAPE
+        self.shape: MemoryShape = SHAPE
 
     def empty(self) -> Memory:
-        return Memory.empty(*self.shape)
+        return Memory.empty(self.shape)
 
     async def read(self, text: str, memory: Memory) -> Reading:
         self.texts.append(text)
@@ -70,16 +70,18 @@ class FakeReader:
         tokens = len(text.split())
         seed = np.frombuffer(hashlib.sha256(text.encode()).digest()[: 2 * WIDTH], "<u2")
         noise = torch.from_numpy(seed.astype(np.float32) / 65535 - 0.5)
-        past = memory.matrix.reshape(-1)[:WIDTH]
+        matrix, normaliser = memory.parts["matrix"], memory.parts["normaliser"]
+        past = matrix.reshape(-1)[:WIDTH]
         vector = noise + 0.5 * past
         vector = vector / vector.norm()
         if tokens == 0:
             return Reading(vector.numpy(), 0, memory, StageTimes(infer=0.5))
-        after = Memory(
-            memory.matrix * 0.75 + vector.reshape(1, 1, 2, 2),
-            memory.normaliser + tokens,
-            memory.tokens_seen + tokens,
-        )
+        parts = {
+            **memory.parts,
+            "matrix": matrix * 0.75 + vector.reshape(1, 1, 2, 2),
+            "normaliser": normaliser + tokens,
+        }
+        after = Memory(parts, memory.tokens_seen + tokens)
         return Reading(vector.numpy(), tokens, after, StageTimes(infer=0.5))
 
     def fold(self, texts: Sequence[str]) -> tuple[list[NDArray[np.float32]], NDArray[np.float32]]:
@@ -183,8 +185,9 @@ def make_commit(
 def make_state(seed: int = 0, width: int = WIDTH) -> StateArrays:
     draw = np.random.default_rng(seed)
     return StateArrays(
-        matrix=draw.standard_normal(SHAPE).astype(np.float32),
-        normaliser=draw.standard_normal(SHAPE[:3]).astype(np.float32),
+        parts={
+            name: draw.standard_normal(shape).astype(np.float32) for name, shape in SHAPE.items()
+        },
         tokens_seen=7,
         document=draw.standard_normal(width),
         tokens=5,
@@ -192,7 +195,7 @@ def make_state(seed: int = 0, width: int = WIDTH) -> StateArrays:
 
 
 def as_session_state(arrays: StateArrays) -> SessionState:
-    return SessionState.from_arrays(arrays, Memory.empty(*SHAPE))
+    return SessionState.from_arrays(arrays, Memory.empty(SHAPE))
 
 
 async def advance(

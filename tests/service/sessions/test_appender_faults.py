@@ -13,7 +13,7 @@ from service.errors import Gone, InternalError, Unavailable
 from service.sessions.appender import MOST_WAITING
 from service.sessions.stores import MemoryStore, SqliteStore
 from tests.service.sessions.bench import Bench, vectors
-from tests.service.sessions.fakes import TENANT, command
+from tests.service.sessions.fakes import SHAPE, TENANT, command
 
 
 class Crash(Exception):
@@ -219,7 +219,7 @@ async def test_a_state_of_another_shape_is_lost():
     store = MemoryStore()
     await (await Bench(store).begin()).append(command("a"))
     other = Bench(store, hot_bytes=0)
-    other.reader.shape = (1, 1, 2, 2)
+    other.reader.shape = {**SHAPE, "matrix": (1, 1, 2, 2)}
     with pytest.raises(Gone) as caught:
         await other.append(command("b"))
     assert caught.value.code == "session_lost"

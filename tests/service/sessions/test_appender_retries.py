@@ -8,7 +8,7 @@ import pytest
 from service.errors import Conflict, Gone, Unavailable, Unprocessable
 from service.ports import ModelInfo
 from tests.service.sessions.bench import TEXTS, Bench, refused, vectors
-from tests.service.sessions.fakes import TENANT, WIDTH, command
+from tests.service.sessions.fakes import SHAPE, TENANT, WIDTH, command
 
 
 async def test_a_repeated_request_is_replayed_and_computes_nothing(bench):
@@ -98,7 +98,7 @@ async def test_a_replay_needs_neither_the_model_nor_the_state(bench):
     first = await bench.append(command(*TEXTS, key="k"))
     other = Bench(bench.store, info=ModelInfo("fake", "infini", WIDTH, 64, 48, "e" * 64, "none"))
     # Not even the shape of its memory is that of the model which began the session.
-    other.reader.shape = (1, 1, 2, 2)
+    other.reader.shape = {**SHAPE, "matrix": (1, 1, 2, 2)}
     again = await other.append(command(*TEXTS, key="k"))
     np.testing.assert_array_equal(vectors(again), vectors(first))
     assert (again.next_seq, again.etag, again.document) == (5, first.etag, None)

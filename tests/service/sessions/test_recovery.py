@@ -135,7 +135,7 @@ async def test_a_session_that_moved_on_is_not_buried_for_its_old_state(listener)
 async def test_a_state_of_a_newer_release_is_kept(catalog, store, monkeypatch):
     record = await catalog.create(TENANT, INFO, "s")
     with monkeypatch.context() as patch:
-        patch.setattr("service.sessions.codec._VERSION", 2)
+        patch.setattr("service.sessions.codec._VERSION", 3)
         newer = encode(make_state())
     await advance(store, record, newer)
     with pytest.raises(Unavailable, match="newer release"):

@@ -12,7 +12,11 @@ from service.sessions.reading import Reading
 from service.sessions.state import SessionState
 from tests.service.sessions.fakes import SHAPE, WIDTH, FakeReader, as_session_state, make_state
 
-EMPTY = Memory.empty(*SHAPE)
+EMPTY = Memory.empty(SHAPE)
+
+
+def with_part(name: str, part: torch.Tensor) -> Memory:
+    return replace(EMPTY, parts={**EMPTY.parts, name: part})
 
 
 def test_state_survives_bytes_bit_for_bit():
@@ -23,7 +27,7 @@ def test_state_survives_bytes_bit_for_bit():
 def test_a_restored_state_keeps_none_of_the_stored_bytes_alive():
     state = SessionState.from_arrays(decode(encode(make_state())), EMPTY)
     assert state.document.base is None
-    state.memory.matrix.add_(1)  # would fail or warn on a read-only view
+    state.memory.parts["matrix"].add_(1)  # would fail or warn on a read-only view
 
 
 def test_an_unread_state_begins_with_the_models_empty_memory():
@@ -56,11 +60,14 @@ def test_after_leaves_the_state_before_alone():
     [
         ("embedding", np.full(WIDTH, np.nan, np.float32)),
         ("embedding", np.ones(WIDTH + 1, np.float32)),
-        ("memory", Memory.empty(3, 1, 2, 2)),
-        ("memory", replace(EMPTY, matrix=EMPTY.matrix.to(torch.bfloat16))),
-        ("memory", replace(EMPTY, matrix=EMPTY.matrix + torch.inf)),
-        ("memory", replace(EMPTY, normaliser=EMPTY.normaliser + torch.nan)),
-        ("memory", replace(EMPTY, normaliser=torch.zeros(1))),
+        ("memory", Memory.empty({**SHAPE, "matrix": (3, 1, 2, 2)})),
+        ("memory", Memory.empty({**SHAPE, "another": (1,)})),
+        ("memory", Memory.empty({name: SHAPE[name] for name in ("matrix", "normaliser")})),
+        ("memory", with_part("matrix", torch.zeros(2, 1, 2, 2, dtype=torch.bfloat16))),
+        ("memory", with_part("matrix", torch.full((2, 1, 2, 2), torch.inf))),
+        ("memory", with_part("normaliser", torch.full((2, 1, 2), torch.nan))),
+        ("memory", with_part("normaliser", torch.zeros(1))),
+        ("memory", with_part("other.sum", torch.tensor([0.0, torch.nan, 0.0]))),
     ],
 )
 def test_an_unusable_reading_is_never_taken_over(part, value):

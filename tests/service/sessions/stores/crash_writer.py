@@ -22,8 +22,10 @@ def state_after(chunks: int) -> bytes:
     """Return the state of a session that has read so many chunks."""
     return encode(
         StateArrays(
-            matrix=np.full(SHAPE, chunks, np.float32),
-            normaliser=np.full(SHAPE[:3], chunks, np.float32),
+            parts={
+                "matrix": np.full(SHAPE, chunks, np.float32),
+                "normaliser": np.full(SHAPE[:3], chunks, np.float32),
+            },
             tokens_seen=chunks,
             document=np.full(8, chunks, np.float64),
             tokens=chunks,
