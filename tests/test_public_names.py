@@ -51,6 +51,7 @@ def test_the_commands():
         "models",
         "attention",
         "evaluate",
+        "evaluate-context",
         "demo",
         "check-config",
     }

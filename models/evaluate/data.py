@@ -16,11 +16,15 @@ class Query:
         document: Index of the document that answers it.
         gold: Indices of the chunks that answer it, counted over the chunks of all documents; at least one, all of
             its document.
+        family: What kind of question it is; None where its set has but one kind.
+        distance: Chunks between the answer and what it needs to be understood; None where that is not known.
     """
 
     text: str
     document: int
     gold: tuple[int, ...]
+    family: str | None = None
+    distance: int | None = None
 
 
 @dataclass(frozen=True)
@@ -32,12 +36,16 @@ class RetrievalSet:
         documents: The chunks of each document, in reading order.
         queries: At least one.
         sources: Hash of each file it was read from.
+        doc_ids: Name of each document; empty if it was not read from files.
+        titles: Title of each document, "" where it has none; likewise.
     """
 
     name: str
     documents: tuple[tuple[str, ...], ...]
     queries: tuple[Query, ...]
     sources: dict[str, str] = field(default_factory=dict)
+    doc_ids: tuple[str, ...] = ()
+    titles: tuple[str, ...] = ()
 
     @cached_property
     def chunk_documents(self) -> NDArray[np.int64]:

@@ -118,15 +118,29 @@ def encode(
     )
     starts = np.cumsum([0, *reading.segment_counts[:-1]])
     means = np.add.reduceat(sums, starts) / np.add.reduceat(lengths, starts)[:, None]
-    if not np.isfinite(means).all():
-        raise EvaluationError(f"model {variant.id}: a vector is not finite; it cannot be evaluated")
-    norms = np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
     return Encoded(
-        vectors=(means / norms).astype(np.float32),
+        vectors=unit_vectors(means, variant.id),
         fresh=np.array(reading.fresh),
         truncated_texts=reading.truncated_texts,
         dropped_tokens=reading.dropped_tokens,
     )
+
+
+def unit_vectors(vectors: NDArray[np.floating], id_: str) -> NDArray[np.float32]:
+    """Bring vectors to unit length; a vector of zeros stays one.
+
+    Args:
+        vectors: *shape* (texts, d).
+        id_: Of the model, for the error.
+
+    Raises:
+        EvaluationError: a vector is not finite.
+    """
+    if not np.isfinite(vectors).all():
+        raise EvaluationError(f"model {id_}: a vector is not finite; it cannot be evaluated")
+    norms = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    unit: NDArray[np.float32] = (vectors / norms).astype(np.float32)
+    return unit
 
 
 @dataclass(slots=True)
@@ -163,7 +177,7 @@ def _read(
             segments = [item.segments[item.next] for item in step]
             before = [item.memory for item in step if item.memory is not None]
             output = encoder(segments, before if encoder.has_memory else None)
-            sums[[item.row for item in step]] = output.sums.numpy()
+            sums[[item.row for item in step]] = output.sums.cpu().numpy()
             for item, memory in zip(step, output.memories or [None] * len(step), strict=True):
                 item.memory = memory
                 item.next += 1

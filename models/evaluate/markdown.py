@@ -9,7 +9,7 @@ from models.evaluate.metrics import DEPTH, RETRIEVAL_METRICS
 from models.evaluate.report import Estimates, Pace, Report, Row, Source
 
 _NDCG = f"ndcg@{DEPTH}"
-_TITLES = {
+TITLES = {
     _NDCG: f"nDCG@{DEPTH}",
     "r@1": "R@1",
     f"{_NDCG} in document": f"nDCG@{DEPTH} in document",
@@ -17,7 +17,7 @@ _TITLES = {
     SPEARMAN: "Spearman",
 }
 _NOTHING = "-"
-_FEW = 10  # percentile intervals from fewer units leave out the truth far too often
+FEW = 10  # percentile intervals from fewer units leave out the truth far too often
 
 
 def as_markdown(report: Report, command: Sequence[str] = ()) -> str:
@@ -58,13 +58,13 @@ def _overview(report: Report) -> str:
     metrics = [
         (source.name, SPEARMAN if "pairs" in source.counts else _NDCG) for source in report.sources
     ]
-    heading = ["model", *(f"{name} {_TITLES[metric]}" for name, metric in metrics)]
+    heading = ["model", *(f"{name} {TITLES[metric]}" for name, metric in metrics)]
     heading += [f"cosine to `{report.teacher}`", f"tokens/s ÷ `{report.teacher}`"]
     heading += ["adapter", "memory"]
     rows = [
         [
             f"`{row.id}`",
-            *(_estimate(row.figures[name][metric]) for name, metric in metrics),
+            *(show_estimate(row.figures[name][metric]) for name, metric in metrics),
             _agreement(row),
             _pace(report, row.id),
             _bytes(row.adapter_bytes),
@@ -72,16 +72,16 @@ def _overview(report: Report) -> str:
         ]
         for row in report.rows
     ]
-    return _table(heading, rows)
+    return table(heading, rows)
 
 
 def _retrieval(report: Report, name: str) -> str:
-    heading = ["model", *(_TITLES[metric] for metric in RETRIEVAL_METRICS)]
+    heading = ["model", *(TITLES[metric] for metric in RETRIEVAL_METRICS)]
     rows = [
-        [f"`{row.id}`", *(_estimate(row.figures[name][metric]) for metric in RETRIEVAL_METRICS)]
+        [f"`{row.id}`", *(show_estimate(row.figures[name][metric]) for metric in RETRIEVAL_METRICS)]
         for row in report.rows
     ]
-    return _table(heading, rows)
+    return table(heading, rows)
 
 
 def _gains(report: Report, rows: dict[str, Estimates]) -> str:
@@ -92,14 +92,14 @@ def _gains(report: Report, rows: dict[str, Estimates]) -> str:
         for metric in ([SPEARMAN] if "pairs" in source.counts else RETRIEVAL_METRICS)
     ]
     heading = ["set", "metric", *(f"`{id_}`" for id_ in rows)]
-    return _table(
+    return table(
         heading,
         [
             [
                 source.name,
-                _TITLES[metric],
+                TITLES[metric],
                 *(
-                    _gain(gains[source.name][metric], bold=not _few(source))
+                    show_gain(gains[source.name][metric], bold=not _few(source))
                     for gains in rows.values()
                 ),
             ]
@@ -120,7 +120,7 @@ Gains are in bold where their interval leaves out zero; intervals are not correc
 def _notes(report: Report) -> str:
     lines = _HOW.splitlines()
     lines += [
-        f"{source.name} has fewer than {_FEW} independent units: its intervals are too narrow to rely on."
+        f"{source.name} has fewer than {FEW} independent units: its intervals are too narrow to rely on."
         for source in report.sources
         if _few(source)
     ]
@@ -143,15 +143,22 @@ def _notes(report: Report) -> str:
     return "\n".join(f"* {line}" for line in lines)
 
 
-def _estimate(estimate: Estimate) -> str:
+def show_estimate(estimate: Estimate) -> str:
+    """Return a figure, with its interval in brackets."""
     return f"{estimate.value:.3f}{_range(estimate.low, estimate.high, '.3f')}"
 
 
 def _few(source: Source) -> bool:
-    return source.counts.get("documents", source.counts.get("pairs", 0)) < _FEW
+    return source.counts.get("documents", source.counts.get("pairs", 0)) < FEW
 
 
-def _gain(estimate: Estimate, *, bold: bool) -> str:
+def show_gain(estimate: Estimate, *, bold: bool) -> str:
+    """Return a difference with its sign and its interval.
+
+    Args:
+        estimate: The difference.
+        bold: Set it in bold where its interval leaves out zero.
+    """
     low, high = estimate.low, estimate.high
     shown = f"{estimate.value:+.3f}{_range(low, high, '+.3f')}"
     certain = low is not None and high is not None and (low > 0 or high < 0)
@@ -166,7 +173,9 @@ def _agreement(row: Row) -> str:
     found = row.agreement
     if found.mean is None:
         return _NOTHING
-    return f"{_estimate(found.mean)}, 5 % {found.fifth_percentile:.3f}, min {found.smallest:.3f}"
+    return (
+        f"{show_estimate(found.mean)}, 5 % {found.fifth_percentile:.3f}, min {found.smallest:.3f}"
+    )
 
 
 def _pace(report: Report, id_: str) -> str:
@@ -180,7 +189,8 @@ def _bytes(count: int) -> str:
     return f"{count:,} B" if count else _NOTHING
 
 
-def _table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table."""
     rule = ["---"] * len(heading)
     return "\n".join(f"| {' | '.join(_cell(c) for c in row)} |" for row in [heading, rule, *rows])
 

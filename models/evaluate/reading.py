@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import orjson
@@ -13,6 +13,7 @@ import orjson
 from models.evaluate.data import Query, RetrievalSet, SentencePairs
 from models.evaluate.errors import DataError
 
+_Default = TypeVar("_Default")
 _FEWEST_PAIRS: Final = 2  # one pair has no order
 
 
@@ -29,6 +30,7 @@ def read_retrieval_set(name: str, folder: Path, limit: int | None = None) -> Ret
     """
     docs, asked = folder / "docs.jsonl", folder / "queries.jsonl"
     documents: list[tuple[str, ...]] = []
+    titles: list[str] = []
     places: dict[str, tuple[int, dict[str, int]]] = {}  # document -> its index, chunk -> its index
     total = 0
     for line in _lines(docs):
@@ -37,6 +39,7 @@ def read_retrieval_set(name: str, folder: Path, limit: int | None = None) -> Ret
             raise line.error(f"document {doc_id!r} was there before")
         places[doc_id] = (len(documents), {key: total + i for i, key in enumerate(chunks)})
         documents.append(tuple(chunks.values()))
+        titles.append(line.text_or("title", ""))
         total += len(chunks)
     if not documents:
         raise DataError(docs, "there are no documents in it")
@@ -45,7 +48,14 @@ def read_retrieval_set(name: str, folder: Path, limit: int | None = None) -> Ret
     if not queries:
         raise DataError(asked, f"there are no queries for the {kept} documents")
     sources = {file.name: _sha256(file) for file in (docs, asked)}
-    return RetrievalSet(name, tuple(documents[:kept]), tuple(queries), sources)
+    return RetrievalSet(
+        name,
+        tuple(documents[:kept]),
+        tuple(queries),
+        sources,
+        doc_ids=tuple(places)[:kept],
+        titles=tuple(titles[:kept]),
+    )
 
 
 def read_sentence_pairs(name: str, file: Path) -> SentencePairs:
@@ -79,6 +89,9 @@ class _Line:
         if not isinstance(value, str):
             raise self.error(f"{key!r} must be a string, {_is(value)}")
         return value
+
+    def text_or(self, key: str, default: _Default) -> str | _Default:
+        return self.text(key) if self.content.get(key) is not None else default
 
     def number_of(self, key: str) -> float:
         value = self.content.get(key)
@@ -121,7 +134,9 @@ def _query(line: _Line, places: dict[str, tuple[int, dict[str, int]]]) -> Query:
         if not isinstance(key, str) or key not in chunks:
             raise line.error(f"document {doc_id!r} has no chunk {key!r}")
         gold.add(chunks[key])
-    return Query(text, document, tuple(sorted(gold)))
+    distance = None if line.content.get("distance") is None else int(line.number_of("distance"))
+    family = line.text_or("family", None)
+    return Query(text, document, tuple(sorted(gold)), family, distance)
 
 
 def _lines(file: Path) -> Iterator[_Line]:

@@ -151,8 +151,12 @@ class Report:
 
     def as_json(self) -> str:
         """Return the report as JSON; floats have six decimals, which is more than they mean."""
-        content = {"format": FORMAT, "command": self.command, **asdict(self)}
-        return json.dumps(_rounded(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        return rounded_json({"format": FORMAT, "command": self.command, **asdict(self)})
+
+
+def rounded_json(content: Mapping[str, Any]) -> str:
+    """Return values as JSON with six decimals and a newline at the end."""
+    return json.dumps(_rounded(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _rounded(value: Any) -> Any:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 from models.evaluate.bootstrap import CONFIDENCE
+from models.evaluate.data import RetrievalSet, SentencePairs
 from models.evaluate.errors import EvaluationError
 from models.evaluate.figures import Figures, agreement, quality
 from models.evaluate.plan import Plan
@@ -41,8 +42,8 @@ def evaluate(variants: Sequence[Variant], plan: Plan, watch: Watch | None = None
         teacher=plan.teacher,
         resampling=plan.resampling,
         confidence=CONFIDENCE,
-        versions=_versions(),
-        sources=_sources(plan),
+        versions=versions(),
+        sources=sources(plan.sets, plan.pairs),
         rows=tuple(rows),
         differences={baseline: _gains(figures, baseline) for baseline in plan.baselines},
         speed=measure_speed(variants, plan, watch) if plan.speed_rounds else None,
@@ -98,12 +99,12 @@ def _gains(figures: dict[str, Figures], baseline: str) -> dict[str, Estimates]:
     }
 
 
-def _sources(plan: Plan) -> tuple[Source, ...]:
-    sources = []
-    if plan.pairs is not None:
-        counts = {"pairs": len(plan.pairs.first)}
-        sources.append(Source(plan.pairs.name, counts, plan.pairs.sources))
-    sources += [
+def sources(sets: Sequence[RetrievalSet], pairs: SentencePairs | None) -> tuple[Source, ...]:
+    """State what was read, and how much of it."""
+    found = []
+    if pairs is not None:
+        found.append(Source(pairs.name, {"pairs": len(pairs.first)}, pairs.sources))
+    found += [
         Source(
             name=data.name,
             counts={
@@ -113,11 +114,12 @@ def _sources(plan: Plan) -> tuple[Source, ...]:
             },
             sha256=data.sources,
         )
-        for data in plan.sets
+        for data in sets
     ]
-    return tuple(sources)
+    return tuple(found)
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """State what computes."""
     packages = ("longstream", "torch", "numpy", "tokenizers")
     return {"python": platform.python_version()} | {name: version(name) for name in packages}

@@ -13,6 +13,7 @@ from service.cli.check_config import check_config
 from service.cli.demo import demo
 from service.cli.embed import embed
 from service.cli.evaluate import evaluate
+from service.cli.evaluate_context import evaluate_context
 from service.cli.models_ import models
 from service.cli.serve import serve
 from service.errors import ConfigError
@@ -29,6 +30,7 @@ app.command("embed")(embed)
 app.command("models")(models)
 app.command("attention")(attention)
 app.command("evaluate")(evaluate)
+app.command("evaluate-context")(evaluate_context)
 app.command("demo")(demo)
 app.command("check-config")(check_config)
 

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from service.cli.options import ConfigFile
+from service.cli.progress import Bar
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
     from models.evaluate import Plan, Report, Variant
     from service.config import ModelConfig, ServiceConfig
 
@@ -138,7 +137,7 @@ def _perform(asked: _Asked, settings: "ServiceConfig") -> "tuple[Report, str]":
     plan = _plan(asked, teacher, baselines)
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        report = run([_load(model) for model in chosen], plan, _Bar(progress))
+        report = run([_load(model) for model in chosen], plan, Bar(progress))
     return replace(report, command=asked.as_dict()), as_markdown(report, asked.command())
 
 
@@ -226,25 +225,3 @@ def _write(report: "Report", text: str, out: Path) -> None:
     (out / "report.json").write_text(report.as_json(), encoding="utf-8")
     (out / "report.md").write_text(text, encoding="utf-8")
     draw(report, out / "report.png")
-
-
-class _Bar:
-    """Shows the progress on stderr; where there is no terminal it says what begins.
-
-    Args:
-        progress: Started by the caller.
-    """
-
-    def __init__(self, progress: "Progress") -> None:
-        self._progress = progress
-        self._task = progress.add_task("", total=None)
-
-    def begin(self, work: str, total: int) -> None:
-        """Begin a new bar in place of the last."""
-        if not self._progress.console.is_terminal:
-            typer.echo(f"longstream: {work}", err=True)
-        self._progress.reset(self._task, description=work, total=total)
-
-    def advance(self, count: int) -> None:
-        """Move it on."""
-        self._progress.advance(self._task, count)

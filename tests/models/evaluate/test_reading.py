@@ -29,6 +29,19 @@ def test_a_set_is_read_in_its_order():
     assert set(data.sources) == {"docs.jsonl", "queries.jsonl"}
 
 
+def test_names_titles_and_kinds_of_questions_are_kept(folder: Path):
+    asked = query(family="link", distance=4)
+    with (folder / "queries.jsonl").open("a") as file:
+        file.write(asked + "\n")
+    with (folder / "docs.jsonl").open("a") as file:
+        file.write(document() + "\n")
+    data = read_retrieval_set("set", folder)
+    assert data.doc_ids == ("bees", "lighthouse", "chess", "volcano", "new")
+    assert data.titles[2:] == ("A chess club", "An island volcano", "")
+    assert [(q.family, q.distance) for q in data.queries[-2:]] == [(None, None), ("link", 4)]
+    assert read_retrieval_set("set", folder, limit=2).doc_ids == ("bees", "lighthouse")
+
+
 def test_a_limit_keeps_the_first_documents_and_their_queries():
     data = read_retrieval_set("garden", GARDEN, limit=2)
     assert len(data.documents) == 2
@@ -71,11 +84,14 @@ def document(**changes: object) -> str:
         ("queries.jsonl", '{"text": "\\ud800"}', "not JSON"),
         ("queries.jsonl", query(text=None), "'text' must be a string, and is missing"),
         ("queries.jsonl", query(doc_id="x"), "there is no document 'x'"),
+        ("queries.jsonl", query(family=3), "'family' must be a string, not 3"),
+        ("queries.jsonl", query(distance="far"), "'distance' must be a number"),
         ("queries.jsonl", query(gold_chunk_ids=[]), "'gold_chunk_ids' must be a list"),
         ("queries.jsonl", query(gold_chunk_ids=["chess#0"]), "'bees' has no chunk 'chess#0'"),
         ("queries.jsonl", query(gold_chunk_ids=[["bees#0"]]), "has no chunk"),
         ("docs.jsonl", document(doc_id="bees"), "'bees' was there before"),
         ("docs.jsonl", document(chunks=[]), "'chunks' must be a list"),
+        ("docs.jsonl", document(title=[]), r"'title' must be a string, not \[\]"),
         ("docs.jsonl", document(chunks=["One."]), 'must be an object, not "One."'),
         ("docs.jsonl", document(chunks=[{"chunk_id": "0"}]), "'text' must be a string"),
         (
