@@ -134,11 +134,15 @@ class AttentionOptions:
             `delta-corrected` and `ridge` are no longer the paper's, see `models/memory`.
         gate_logit: Initial beta of equation 10 for every head. Untrained gates stay small: sigmoid(-2) = 0.12.
         score: How well a query and a key fit; the published projections were trained with `dot`.
+        memory_from: First layer with a memory, from 0; those below attend locally.
+        memory_rank: Rank of what is added to the projections on the memory's side; 0 shares them, as the paper does.
     """
 
     memory_rule: MemoryRuleName = "linear"
     gate_logit: float = -2.0
     score: ScoreName = "dot"
+    memory_from: int = 0
+    memory_rank: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, e.g. for a fingerprint."""

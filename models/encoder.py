@@ -1,7 +1,7 @@
 """The encoder: embeddings, blocks, pooled sums; memories in, memories out. One forward for all variants."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import torch
@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from models.attention import Attention, Inspection, LayerMemory
 from models.config import EncoderConfig
-from models.memory import Memory
+from models.memory import Memory, Parts
 from models.packing import Packing, Segment, pack
+from models.reader import ContextReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +74,23 @@ class Encoder(nn.Module):
 
     Args:
         config: Shapes.
-        make_attention: Builds one layer's attention.
+        make_attention: Builds a layer's attention, given the layer's number from 0.
+        reader: Reads earlier segments into a segment's sum; None for most variants.
     """
 
-    def __init__(self, config: EncoderConfig, make_attention: Callable[[], Attention]) -> None:
+    def __init__(
+        self,
+        config: EncoderConfig,
+        make_attention: Callable[[int], Attention],
+        reader: ContextReader | None = None,
+    ) -> None:
         super().__init__()
         self.config = config
         self.embeddings = Embeddings(config)
-        self.blocks = nn.ModuleList(Block(config, make_attention()) for _ in range(config.layers))
+        self.blocks = nn.ModuleList(
+            Block(config, make_attention(layer)) for layer in range(config.layers)
+        )
+        self.reader = reader
 
     @property
     def layers(self) -> list[Block]:
@@ -88,14 +98,23 @@ class Encoder(nn.Module):
         return cast("list[Block]", list(self.blocks))  # a ModuleList does not tell what it holds
 
     @property
+    def _remembering(self) -> list[int]:
+        """Layers whose attention has a memory."""
+        return [i for i, block in enumerate(self.layers) if block.attention.has_memory]
+
+    @property
     def has_memory(self) -> bool:
         """True if the variant carries a memory from segment to segment."""
-        return self.layers[0].attention.has_memory
+        return self.reader is not None or bool(self._remembering)
 
     def empty_memory(self) -> Memory:
         """Return the memory of a document of which nothing has been read."""
-        parts = self.layers[0].attention.memory_parts
-        shapes = {name: (self.config.layers, *shape) for name, shape in parts.items()}
+        shapes: dict[str, tuple[int, ...]] = {}
+        for index in self._remembering:
+            for name, shape in self.layers[index].attention.memory_parts.items():
+                shapes[name] = (len(self._remembering), *shape)
+        if self.reader is not None:
+            shapes.update(self.reader.memory_parts)
         return Memory.empty(shapes, self.embeddings.tokens.weight.device)
 
     def _embed(self, ids: Int[Tensor, " n"], packing: Packing) -> Float[Tensor, "n d"]:
@@ -115,9 +134,9 @@ class Encoder(nn.Module):
         x = self._embed(ids, packing)
         after_layers: list[list[LayerMemory]] = []
         for index, block in enumerate(self.layers):
-            before = (
-                None if memories is None else [self._layer(memory, index) for memory in memories]
-            )
+            before = None
+            if memories is not None and block.attention.has_memory:
+                before = [self._layer(memory, index) for memory in memories]
             attended, after = block.attention(x, packing, before)
             x = block.finish(x, attended)
             if after is not None:
@@ -128,7 +147,13 @@ class Encoder(nn.Module):
         )
         if memories is None:
             return EncoderOutput(sums, x, None)
-        return EncoderOutput(sums, x, _advance(memories, after_layers, segments))
+        carried = _advance(memories, after_layers, segments)
+        if self.reader is None:
+            return EncoderOutput(sums, x, carried)
+        added, read = self.reader(x, sums, packing, memories)
+        lengths = torch.tensor(packing.lengths, device=x.device)
+        spread = torch.repeat_interleave(added / lengths.unsqueeze(-1), lengths, dim=0)
+        return EncoderOutput(sums + added, x + spread, _with_parts(carried, read))
 
     def step(self, segment: Segment, memory: Memory | None) -> EncoderOutput:
         """Encode one segment through every variant's readable `step`: the slow twin of `forward`."""
@@ -136,7 +161,7 @@ class Encoder(nn.Module):
         x = self._embed(ids, packing)
         after_layers: list[list[LayerMemory]] = []
         for index, block in enumerate(self.layers):
-            before = None if memory is None else self._layer(memory, index)
+            before = self._layer(memory, index) if memory and block.attention.has_memory else None
             attended, after = block.attention.step(x, packing.content, before)
             x = block.finish(x, attended)
             if after is not None:
@@ -144,7 +169,11 @@ class Encoder(nn.Module):
         sums = x.sum(0, keepdim=True)
         if memory is None:
             return EncoderOutput(sums, x, None)
-        return EncoderOutput(sums, x, _advance([memory], after_layers, [segment]))
+        carried = _advance([memory], after_layers, [segment])
+        if self.reader is None:
+            return EncoderOutput(sums, x, carried)
+        added, read = self.reader.step(x, packing.content, memory)
+        return EncoderOutput(sums + added, x + added / len(x), _with_parts(carried, [read]))
 
     def inspect(self, segment: Segment, memory: Memory | None) -> list[Inspection]:
         """Encode one segment and keep how each layer's attention came to its output, first layer first."""
@@ -152,16 +181,20 @@ class Encoder(nn.Module):
         x = self._embed(ids, packing)
         inspections = []
         for index, block in enumerate(self.layers):
-            before = None if memory is None else self._layer(memory, index)
-            inspections.append(block.attention.inspect(x, before))
+            before = self._layer(memory, index) if memory and block.attention.has_memory else None
+            found = block.attention.inspect(x, before)
+            if self.has_memory and found.memory_share is None:  # a layer below those with a memory
+                found = replace(found, memory_share=torch.zeros(found.outputs.shape[:2]))
+            inspections.append(found)
             attended = block.attention.output(inspections[-1].outputs.transpose(0, 1).flatten(1))
             x = block.finish(x, attended)
         return inspections
 
     def _layer(self, memory: Memory, index: int) -> LayerMemory:
         """Return what one layer's attention sees of a memory: its own parts, and no other owner's."""
+        place = self._remembering.index(index)
         parts = {
-            name: memory.parts[name][index] for name in self.layers[index].attention.memory_parts
+            name: memory.parts[name][place] for name in self.layers[index].attention.memory_parts
         }
         return LayerMemory(parts, empty=memory.tokens_seen == 0)
 
@@ -172,9 +205,15 @@ def _advance(
     """Return each memory after its segment; parts that are not the attention's are handed on as they are."""
     after = []
     for i, (memory, segment) in enumerate(zip(before, segments, strict=True)):
-        own = {
-            name: torch.stack([layer[i].parts[name] for layer in layers])
-            for name in layers[0][i].parts
-        }
+        names = layers[0][i].parts if layers else ()
+        own = {name: torch.stack([layer[i].parts[name] for layer in layers]) for name in names}
         after.append(Memory({**memory.parts, **own}, memory.tokens_seen + segment.content_tokens))
     return after
+
+
+def _with_parts(memories: Sequence[Memory], parts: Sequence[Parts]) -> list[Memory]:
+    """Put another owner's parts into each memory."""
+    return [
+        Memory({**memory.parts, **own}, memory.tokens_seen)
+        for memory, own in zip(memories, parts, strict=True)
+    ]

@@ -8,12 +8,12 @@ from typing import Any, Final
 
 import torch
 
-from models.attention import ATTENTIONS
 from models.checkpoints import packaged
 from models.config import AttentionOptions, EncoderConfig
 from models.encoder import Encoder
 from models.errors import WeightsError
 from models.tokenizer import Tokenizer
+from models.variants import variants
 from models.weights import (
     AdapterHeader,
     Checkpoint,
@@ -69,9 +69,9 @@ def load_encoder(
     """Load a variant on a checkpoint.
 
     Args:
-        attention: Key of `ATTENTIONS`.
+        attention: Key of `models.variants.variants()`.
         weights: Address understood by `models.weights.locate`.
-        options: Choices of the variant; the score function is the adapter's where there is one.
+        options: Choices of the variant; where there is an adapter, all but the memory rule are as it was trained.
         adapter: `packaged` for the one that comes with the variant, if any; `none`; or a file.
 
     Raises:
@@ -85,8 +85,17 @@ def load_encoder(
     header = read_header(file) if file else None
     options = options or AttentionOptions()
     if header:
-        options = replace(options, score=header.score)
-    encoder = build_encoder(attention, config, options)
+        options = replace(
+            options,
+            score=header.score,
+            memory_from=header.memory_from,
+            memory_rank=header.memory_rank,
+        )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(
+            0
+        )  # what nothing is loaded into is the same in every process, and so is the fingerprint
+        encoder = build_encoder(attention, config, options)
     load_base(encoder, checkpoint.file("model.safetensors"), config.layers)
     base_sha256 = _base_sha256(encoder)
     if file and header:
@@ -181,14 +190,15 @@ def check_model(attention: str, weights: str, adapter: str = PACKAGED) -> None:
 
 
 def _require_known(attention: str) -> None:
-    if attention not in ATTENTIONS:
-        raise WeightsError(f"unknown attention {attention!r}; known: {', '.join(ATTENTIONS)}")
+    if attention not in variants():
+        raise WeightsError(f"unknown attention {attention!r}; known: {', '.join(variants())}")
 
 
 def build_encoder(attention: str, config: EncoderConfig, options: AttentionOptions) -> Encoder:
     """Assemble an encoder with random parameters."""
-    variant = ATTENTIONS[attention]
-    return Encoder(config, lambda: variant(config, options))
+    variant = variants()[attention]
+    reader = variant.reader(config.width) if variant.reader else None
+    return Encoder(config, lambda layer: variant.attend(config, options, layer), reader)
 
 
 def read_config(checkpoint: Checkpoint) -> EncoderConfig:

@@ -15,6 +15,21 @@ from models.memory import MEMORY_RULES, Shapes
 from models.packing import Packing
 
 
+class LowRank(nn.Module):
+    """A linear map of low rank, 0 at the start: B A x (LoRA, Hu et al., arXiv 2106.09685, section 4.1; no scaling)."""
+
+    def __init__(self, width: int, rank: int) -> None:
+        super().__init__()
+        self.down = nn.Linear(width, rank, bias=False)
+        self.up = nn.Linear(rank, width, bias=False)
+        nn.init.normal_(self.down.weight, std=width**-0.5)
+        nn.init.zeros_(self.up.weight)
+
+    def forward(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+        """Map each row."""
+        return self.up(self.down(x))  # type: ignore[no-any-return] # Module.__call__ is untyped
+
+
 class InfiniAttention(ProjectedAttention):
     """Local attention and memory read-out, mixed by a gate per head; read before write.
 
@@ -35,6 +50,10 @@ class InfiniAttention(ProjectedAttention):
         super().__init__(config, options)
         self.rule = MEMORY_RULES[options.memory_rule]
         self.beta = nn.Parameter(torch.full((config.heads,), options.gate_logit))
+        sides = ("query", "key", "value") if options.memory_rank else ()
+        self.memory_side = nn.ModuleDict(
+            {side: LowRank(config.width, options.memory_rank) for side in sides}
+        )
         self._memory_parts = self.rule.parts(config.heads, config.head_width, config.head_width)
 
     @property
@@ -53,11 +72,14 @@ class InfiniAttention(ProjectedAttention):
             raise ValueError("Infini-attention needs a memory per sequence; begin with empty ones")
         query, key, value = self.project(x)
         local = attend(query, key, value, packing, self.score)
+        query, key, value = self._project_for_memory(x, query, key, value)
+        gates = self.gates(x)
         mixed, after = [], []
         for rows, memory in zip(packing.slices, memories, strict=True):
-            mixed.append(self._mix(query[rows], local[rows], memory))
+            mixed.append(self._mix(query[rows], local[rows], gates[rows], memory))
             content = packing.content[rows]
-            after.append(self._write(key[rows][content], value[rows][content], memory))
+            kept = self.forget(x[rows][content], memory)
+            after.append(self._write(key[rows][content], value[rows][content], kept))
         return self.output(torch.cat(mixed).flatten(1)), after
 
     def step(
@@ -71,19 +93,20 @@ class InfiniAttention(ProjectedAttention):
             raise ValueError("Infini-attention needs a memory; begin with an empty one")
         query, key, value = self.project(x)
         mixed = local = self.attend_stepwise(query, key, value, "both")
+        query, key, value = self._project_for_memory(x, query, key, value)
         if not memory.empty:
             recalled = self.rule.read_stepwise(query, memory.parts)
-            gates = [torch.sigmoid(beta) for beta in self.beta]
             rows = [
-                [g * past + (1 - g) * own for g, past, own in zip(gates, *token, strict=True)]
-                for token in zip(recalled, local, strict=True)
+                [g * past + (1 - g) * own for g, past, own in zip(*token, strict=True)]
+                for token in zip(self.gates(x), recalled, local, strict=True)
             ]
             mixed = torch.stack([torch.stack(heads) for heads in rows])
         output = self.output(mixed.flatten(1))
         if not content.any():
             return output, memory
+        kept = self.forget(x[content], memory)
         after = self.rule.write_stepwise(
-            key[content], value[content], memory.parts, empty=memory.empty
+            key[content], value[content], kept.parts, empty=memory.empty
         )
         return output, LayerMemory(after, empty=False)
 
@@ -100,18 +123,48 @@ class InfiniAttention(ProjectedAttention):
             return Inspection(
                 (local,), local.outputs, local.outputs.new_zeros(local.outputs.shape[:2])
             )
-        gate = torch.sigmoid(self.beta).view(-1, 1, 1)
+        query, *_ = self._project_for_memory(x, query, key, value)
+        gate = self.gates(x).T.unsqueeze(-1)
         recalled = gate * self._recall(query, memory).transpose(0, 1)
         own = (1 - gate) * local.outputs
         share = recalled.norm(dim=-1) / (recalled.norm(dim=-1) + own.norm(dim=-1))
         return Inspection((local,), recalled + own, share)
 
+    def _project_for_memory(
+        self,
+        x: Float[Tensor, "n d"],
+        query: Float[Tensor, "n h k"],
+        key: Float[Tensor, "n h k"],
+        value: Float[Tensor, "n h v"],
+    ) -> tuple[Float[Tensor, "n h k"], Float[Tensor, "n h k"], Float[Tensor, "n h v"]]:
+        """Return queries, keys and values on the memory's side: the local ones, and what was trained on top."""
+        if not self.memory_side:
+            return query, key, value
+        shape = (-1, self.heads, query.shape[-1])
+        return (
+            query + self.memory_side["query"](x).view(shape),
+            key + self.memory_side["key"](x).view(shape),
+            value + self.memory_side["value"](x).view(shape),
+        )
+
+    def gates(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n h"]:
+        """Return how much of each head's output is the memory's: here the same for every token."""
+        return torch.sigmoid(self.beta).expand(len(x), -1)
+
+    def forget(self, x: Float[Tensor, "t d"], memory: LayerMemory) -> LayerMemory:  # noqa: ARG002
+        """Return what is left of a memory when a segment's content is about to be written: here all of it."""
+        return memory
+
     def _mix(
-        self, query: Float[Tensor, "t h k"], local: Float[Tensor, "t h v"], memory: LayerMemory
+        self,
+        query: Float[Tensor, "t h k"],
+        local: Float[Tensor, "t h v"],
+        gates: Float[Tensor, "t h"],
+        memory: LayerMemory,
     ) -> Float[Tensor, "t h v"]:
         if memory.empty:  # equation 7 would divide by zero, and the first segment must be untouched
             return local
-        gate = torch.sigmoid(self.beta).unsqueeze(-1)  # (h, 1)
+        gate = gates.unsqueeze(-1)
         return gate * self._recall(query, memory) + (1 - gate) * local
 
     def _recall(self, query: Float[Tensor, "t h k"], memory: LayerMemory) -> Float[Tensor, "t h v"]:

@@ -37,7 +37,7 @@ def fit(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
     threads: Annotated[int | None, typer.Option(help="Torch threads on a CPU.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Stop after so long.")] = None,
     start: Annotated[
-        Path | None, typer.Option(help="Adapter to begin with, without a warm-up.")
+        Path | None, typer.Option(help="Adapter to begin with: no warm-up, sentence vectors only.")
     ] = None,
     tokens: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
     rate: Annotated[float, typer.Option(help="Times the recipe's learning rates.")] = 1.0,
@@ -74,10 +74,13 @@ def _recipe(variant: str, tokens: int | None, rate: float, *, started: bool) -> 
     if variant not in RECIPES:
         raise typer.BadParameter(f"no recipe for {variant!r}; known: {', '.join(RECIPES)}")
     recipe = RECIPES[variant]
+    if (
+        started
+    ):  # what a first run has aligned need not be watched again, and costs a third of the time
+        recipe = replace(recipe, warm_up_tokens=0, layers=0.0, relations=0.0)
     return replace(
         recipe,
         tokens=tokens or recipe.tokens,
-        warm_up_tokens=0 if started else recipe.warm_up_tokens,
         matrix_rate=rate * recipe.matrix_rate,
         other_rate=rate * recipe.other_rate,
     )

@@ -13,10 +13,10 @@ from typing import Annotated, Any, Final
 import typer
 import yaml
 
-from models.attention import ATTENTIONS
 from models.checkpoints import FOLDER
 from models.config import DEFAULT_WEIGHTS
 from models.loading import WITHOUT, load_encoder
+from models.variants import variants
 
 LIMITS: Final[Mapping[str, str]] = {
     "self-attention": "One weight per pair of tokens does the work of twelve: short texts and rare words lose most.",
@@ -77,7 +77,7 @@ def card(
     parts = [
         f"---\n{yaml.safe_dump(front, sort_keys=False)}---",
         f"# {variant}",
-        (ATTENTIONS[variant].__doc__ or "").strip().splitlines()[0],
+        variants()[variant].summary,
         f"## Figures\n\n{_table(row, report)}",
         f"## How it was trained\n\n{_training(run) if run else 'Nothing of it was trained.'}",
         f"## Limits\n\n{LIMITS[variant]}\n\n{GENERAL_LIMITS}",

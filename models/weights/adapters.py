@@ -15,7 +15,7 @@ from models.config import ScoreName
 from models.errors import WeightsError
 
 FORMAT: Final = "longstream-adapter-1"
-_ADAPTABLE = re.compile(r"blocks\.\d+\.attention(_norm)?\.")
+_ADAPTABLE = re.compile(r"blocks\.\d+\.attention(_norm)?\.|reader\.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +26,19 @@ class AdapterHeader:
         attention: Variant it belongs to.
         base: sha256 of the base it was trained on, as `LoadedEncoder.base_sha256`.
         score: Score function it was trained with.
+        memory_from: First layer with a memory.
+        memory_rank: Rank of what it adds to the projections on the memory's side.
     """
 
     attention: str
     base: str
     score: ScoreName
+    memory_from: int = 0
+    memory_rank: int = 0
 
 
 def adapter_parameters(encoder: nn.Module) -> Mapping[str, nn.Parameter]:
-    """Return the parameters an adapter may hold: attention and the norm after it; all else is the base's."""
+    """Return what an adapter may hold: attention, the norm after it, and the reader; all else is the base's."""
     return {name: p for name, p in encoder.named_parameters() if _ADAPTABLE.match(name)}
 
 
@@ -58,6 +62,8 @@ def save_adapter(tensors: Mapping[str, Tensor], header: AdapterHeader, file: Pat
         "attention": header.attention,
         "base": header.base,
         "score": header.score,
+        "memory_from": str(header.memory_from),
+        "memory_rank": str(header.memory_rank),
     }
     save_file(half, file, metadata)
 
@@ -74,10 +80,16 @@ def read_header(file: Path) -> AdapterHeader:
         raise WeightsError(f"{file.name} is not a longstream adapter of this version")
     try:
         return AdapterHeader(
-            metadata["attention"], metadata["base"], cast("ScoreName", metadata["score"])
+            metadata["attention"],
+            metadata["base"],
+            cast("ScoreName", metadata["score"]),
+            int(metadata.get("memory_from", 0)),
+            int(metadata.get("memory_rank", 0)),
         )
     except KeyError as error:
         raise WeightsError(f"{file.name} does not say its {error.args[0]}") from error
+    except ValueError as error:
+        raise WeightsError(f"{file.name} is not a longstream adapter: {error}") from error
 
 
 def load_adapter(encoder: nn.Module, file: Path, own: set[str]) -> None:

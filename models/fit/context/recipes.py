@@ -1,0 +1,82 @@
+"""How what acts behind a memory is trained: one recipe a variant."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One of the stages of a training.
+
+    Attributes:
+        steps: Optimiser steps.
+        documents: Documents of a step.
+        chunks: Most chunks of a document that are read in a step; gradients go back through all of them.
+        rate: Highest learning rate.
+        gate_rate: Highest learning rate of gates, which have far to go from where they start.
+        sequence: Weight of telling a document's own chunks apart; the rest is for telling all apart.
+    """
+
+    steps: int
+    documents: int
+    chunks: int
+    rate: float
+    gate_rate: float = 2e-2
+    sequence: float = 0.4
+
+
+@dataclass(frozen=True, slots=True)
+class ContextRecipe:
+    """How a variant's memory is trained.
+
+    Attributes:
+        attention: Training of the memory inside the layers.
+        reader: Training of the reader above them, which follows; None for a variant without.
+        memory_from: First layer with a memory.
+        memory_rank: Rank of the memory's own projections.
+        gate_logit: Where the gates start.
+    """
+
+    attention: Stage
+    reader: Stage | None = None
+    memory_from: int = 3
+    memory_rank: int = 16
+    gate_logit: float = -2.0
+
+
+WEIGHTS: Final[Mapping[str, float]] = {
+    "squad_anaphora": 2.0,
+    "memory_probe": 1.5,
+    "peps": 2.0,
+    "covidqa": 1.5,
+    "squad_dev": 0.7,
+    "evidence_inference": 0.7,
+    "qmsum": 0.7,
+}
+"""How often a set is drawn; 1 for those not named."""
+HIDDEN: Final = ("covidqa", "evidence_inference", "fairytaleqa", "peps")
+"""Sets that copies with hidden topics are made of."""
+LONGEST: Final = 64
+"""Chunks of a document that are used."""
+_ATTENTION: Final = Stage(steps=500, documents=6, chunks=7, rate=2e-3)
+
+CONTEXT_RECIPES: Final[Mapping[str, ContextRecipe]] = {
+    "infini": ContextRecipe(_ATTENTION),
+    "infini-plus": ContextRecipe(
+        _ATTENTION, Stage(steps=600, documents=8, chunks=24, rate=1e-3, sequence=0.5)
+    ),
+}
+
+_GATES: Final = (".beta", ".keep.bias", "write_gate.keep", "write_gate.weight", "output_gate.bias")
+_CHOICES: Final = ("reader.topic.", "_gate.network.")
+_CHOICE_FACTOR: Final = 4.0
+
+
+def rate_of(name: str, stage: Stage) -> float:
+    """Return a parameter's highest learning rate: gates move fastest, then what decides, then what carries."""
+    if name.endswith(_GATES):
+        return stage.gate_rate
+    if any(part in name for part in _CHOICES):
+        return _CHOICE_FACTOR * stage.rate
+    return stage.rate

@@ -1,0 +1,55 @@
+"""All segments of documents at once: what training needs, where the segments are known beforehand."""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from models.reader.gates import SHIFT_DECAYS
+from models.reader.reader import LEAST_FIT, ContextReader
+
+
+def read_documents(
+    reader: ContextReader,
+    directions: Float[Tensor, "b n d"],
+    topics: Float[Tensor, "b n h d"],
+    present: Bool[Tensor, "b n"],
+) -> Float[Tensor, "b n d"]:
+    """Return what `ContextReader.advance` would add to each segment, if fed one after the other from nothing.
+
+    Recurrences are written as sums over earlier segments, which is quadratic in segments and has no loop: before
+    segment i, segment j weighs w_j a_(j+1) ... a_i.
+
+    Args:
+        reader: Its parameters.
+        directions: Segments' own vectors, unit length, in reading order; anything where not present.
+        topics: What each head picked from them.
+        present: False for padding, which may only follow a document's last segment.
+    """
+    count = directions.shape[1]
+    earlier = torch.ones(count, count, dtype=torch.bool, device=directions.device).tril(-1)
+    shift = _shift(directions, earlier)
+    segment = reader.take(directions, topics)
+    keep, weight = reader.write_gate.logits(directions, topics, shift)
+    lasting = F.logsigmoid(keep).cumsum(1).transpose(1, 2)  # (b, h, n)
+    left = (lasting.unsqueeze(-1) - lasting.unsqueeze(-2)).masked_fill(~earlier, -torch.inf)
+    written = (weight * present.unsqueeze(-1)).transpose(1, 2).unsqueeze(-2)
+    fits = torch.einsum("bihk,bjhk->bhij", segment.query, segment.key) * written * left.exp()
+    total = torch.einsum("bhij,bjhd->bihd", fits, topics)
+    read = total / (fits.sum(-1).transpose(1, 2).unsqueeze(-1) + LEAST_FIT)
+    added = reader.residual(directions, read, shift)
+    return added * (torch.arange(count, device=added.device) > 0).view(1, -1, 1)
+
+
+def _shift(
+    directions: Float[Tensor, "b n d"], earlier: Bool[Tensor, "n n"]
+) -> Float[Tensor, "b n f"]:
+    place = torch.arange(directions.shape[1], device=directions.device)
+    age = (place.unsqueeze(1) - place).clamp(min=1) - 1
+    likeness = []
+    for decay in SHIFT_DECAYS:
+        weights = (1 - decay) * torch.where(earlier, decay ** age.float(), 0.0)
+        recent = F.normalize(weights @ directions, dim=-1)
+        likeness.append((directions * recent).sum(-1))
+    first = (1 / (1 + place.float())).expand(directions.shape[:2])
+    return torch.stack([*likeness, first], dim=-1)

@@ -1,0 +1,30 @@
+"""Attention pooling: what of a segment is worth remembering."""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from models.packing import Packing
+
+
+def pool_topics(
+    x: Float[Tensor, "n d"], scores: Float[Tensor, "n h"], packing: Packing
+) -> tuple[Float[Tensor, "b h d"], Bool[Tensor, " b"]]:
+    """Return each head's weighted sum of each segment's tokens, unit length, and which segments have any.
+
+    *Equation*: source2token self-attention (Shen et al., arXiv 1709.04696), one weight per token and head.
+    **Deviation:** CLS and SEP are left out; a segment of these alone has no topics, and zeros are returned.
+
+    Args:
+        x: Token vectors of all segments, end to end.
+        scores: How much each head wants each token, before the softmax over the segment.
+        packing: Where each segment lies.
+    """
+    topics = []
+    for rows, count in packing.runs:
+        tokens = x[rows].float().view(count, -1, x.shape[-1])[:, 1:-1]
+        weights = torch.softmax(scores[rows].view(count, -1, scores.shape[-1])[:, 1:-1], dim=1)
+        topics.append(F.normalize(weights.mT @ tokens, dim=-1))
+    written = torch.tensor([length > 2 for length in packing.lengths], device=x.device)  # noqa: PLR2004 - CLS, SEP
+    return torch.cat(topics), written

@@ -1,0 +1,47 @@
+"""What encoders are built of: one attention for all layers, and for some a reader above the last."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from models.attention import ATTENTIONS, Attention
+from models.attention.multi_head import MultiHeadAttention
+from models.config import AttentionOptions, EncoderConfig
+from models.reader import ContextReader
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """The parts of an encoder that are not the base's.
+
+    Attributes:
+        attention: Builds one layer's attention.
+        reader: Reads earlier segments into a segment's vector; None for most variants.
+    """
+
+    attention: Callable[[EncoderConfig, AttentionOptions], Attention]
+    reader: type[ContextReader] | None = None
+
+    def attend(self, config: EncoderConfig, options: AttentionOptions, layer: int) -> Attention:
+        """Build the attention of a layer, counted from 0: plain multi-head below the first with a memory."""
+        if self.has_memory and layer < options.memory_from:
+            return MultiHeadAttention(config, options)
+        return self.attention(config, options)
+
+    @property
+    def has_memory(self) -> bool:
+        """True if the attention carries a memory from segment to segment."""
+        return getattr(self.attention, "has_memory", False)
+
+    @property
+    def summary(self) -> str:
+        """What the variant is, in a line."""
+        return (self.attention.__doc__ or "").strip().splitlines()[0]
+
+
+_READERS: Final[Mapping[str, type[ContextReader]]] = {"infini-plus": ContextReader}
+
+
+def variants() -> Mapping[str, Variant]:
+    """Return every variant an encoder can be loaded as, by its name: an attention, some with a reader on top."""
+    return {name: Variant(attention, _READERS.get(name)) for name, attention in ATTENTIONS.items()}
