@@ -78,7 +78,7 @@ class SessionsConfig(_Frozen):
     hot_bytes: int = Field(default=256 * 1024**2, ge=0)
     """Most bytes of session states a replica keeps beside the store; the oldest leave first."""
     kept_answers: int | None = Field(default=None, ge=1)
-    """Stored answers per session that a retry can still get; default: all of them."""
+    """Stored answers per session that a retry can still get and a second look can compare; default: all of them."""
 
 
 class LimitsConfig(_Frozen):
@@ -89,9 +89,9 @@ class LimitsConfig(_Frozen):
     body_seconds: float = Field(default=30.0, gt=0)
     """Longest time a JSON body may take to arrive."""
     texts: int = Field(default=2048, ge=1)
-    """Most texts in one request without a session."""
+    """Most texts in one request without a session, and most questions in one to a session."""
     chunks: int = Field(default=256, ge=1)
-    """Most chunks in one append."""
+    """Most chunks in one append, and in one second look."""
     attention_tokens: int = Field(default=128, ge=3, le=512)
     """Most tokens, CLS and SEP included, of a text whose attention is shown; it has to fit the model's window too."""
     answer_numbers: int = Field(default=2_097_152, ge=1, le=4_194_304)

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from typing import Any
 
 from service.api.vectors import encode_vector
-from service.ports import ChunkAnswer, EmbedResult, TextTokens
+from service.ports import ChunkAnswer, TextTokens
 from service.schemas.base import EncodingFormat
 from service.schemas.sessions import ReturnMember
 
@@ -32,10 +32,10 @@ def tokens_json(text: TextTokens) -> list[dict[str, Any]]:
     return answer
 
 
-def usage_json(result: EmbedResult) -> dict[str, int]:
-    """Return what texts cost, as OpenAI's SDK reads it."""
+def usage_json(tokens: int, truncated_tokens: int = 0) -> dict[str, int]:
+    """Return what texts cost, as OpenAI's SDK reads it; `tokens` were encoded, CLS and SEP included."""
     return {
-        "prompt_tokens": result.tokens,
-        "total_tokens": result.tokens,
-        "truncated_tokens": result.truncated_tokens,
+        "prompt_tokens": tokens,
+        "total_tokens": tokens,
+        "truncated_tokens": truncated_tokens,
     }

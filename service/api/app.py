@@ -11,11 +11,13 @@ from service.api.readiness import Readiness
 from service.api.routes import (
     appends,
     attention,
+    complete,
     dashboard,
     embeddings,
     encode,
     health,
     models,
+    query,
     sessions,
     streams,
     tokenize,
@@ -33,6 +35,8 @@ _ROUTERS: tuple[APIRouter, ...] = (
     sessions.router,
     appends.router,
     streams.router,
+    query.router,
+    complete.router,
     health.router,
     dashboard.router,
 )

@@ -19,16 +19,19 @@ DRAIN_BYTES: Final = 16 * 1024**2
 
 
 def json_body(
-    model: type[Body], most_bytes: int | None = None
+    model: type[Body], most_bytes: int | None = None, *, optional: bool = False
 ) -> Callable[[Request, Current], Awaitable[Body]]:
     """Return a dependency that reads, parses and validates a JSON body.
 
     Args:
         model: What the body must be.
         most_bytes: A bound below the configured one, for routes that need little.
+        optional: Whether a request without a body, and then without a type of it, is as good as `{}`.
     """
 
     async def read(request: Request, services: Current) -> Body:
+        if optional and not _has_body(request.headers):
+            return parse_body(model, b"{}")
         cap = min(services.limits.body_bytes, most_bytes or services.limits.body_bytes)
         return parse_body(model, await _read_capped(request, cap, services.limits.body_seconds))
 
@@ -52,6 +55,11 @@ def require_media_type(headers: Headers, media_type: str) -> None:
         raise UnsupportedMedia(
             "unsupported_media_type", f"Content-Type must be {media_type}; charset=utf-8."
         )
+
+
+def _has_body(headers: Headers) -> bool:
+    """Tell whether a request has a body (RFC 9112, 6.3); one that is announced as nothing is none."""
+    return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
 
 
 async def _read_capped(request: Request, cap: int, seconds: float) -> bytes:

@@ -8,9 +8,11 @@ from pydantic.json_schema import models_json_schema
 
 from service.api.problems import PROBLEM_MEDIA_TYPE, PROBLEMS
 from service.schemas.attention import AttentionRequest
+from service.schemas.complete import CompleteRequest
 from service.schemas.embeddings import EmbeddingsRequest
 from service.schemas.encode import EncodeRequest
 from service.schemas.health import ProblemDocument
+from service.schemas.query import QueryRequest
 from service.schemas.sessions import AppendRequest, CreateSessionRequest, StreamEvent
 from service.schemas.tokenize import TokenizeRequest
 
@@ -24,6 +26,8 @@ _OWN_SCHEMAS: Final = (
     TokenizeRequest,
     CreateSessionRequest,
     AppendRequest,
+    CompleteRequest,
+    QueryRequest,
     StreamEvent,
     ProblemDocument,
 )
@@ -34,14 +38,16 @@ def reference(model: type[BaseModel]) -> dict[str, str]:
     return {"$ref": _SCHEMAS + model.__name__}
 
 
-def json_request(model: type[BaseModel]) -> dict[str, Any]:
+def json_request(model: type[BaseModel], *, required: bool = True) -> dict[str, Any]:
     """Return the `openapi_extra` of a route that reads `model` as JSON."""
-    return request_body("application/json", reference(model))
+    return request_body("application/json", reference(model), required=required)
 
 
-def request_body(media_type: str, schema: dict[str, Any]) -> dict[str, Any]:
+def request_body(
+    media_type: str, schema: dict[str, Any], *, required: bool = True
+) -> dict[str, Any]:
     """Return the `openapi_extra` of a route with a body."""
-    return {"requestBody": {"required": True, "content": {media_type: {"schema": schema}}}}
+    return {"requestBody": {"required": required, "content": {media_type: {"schema": schema}}}}
 
 
 def install_openapi(app: FastAPI) -> None:

@@ -97,6 +97,7 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
     "request_timeout": Problem(RequestTimeout, _CLOSE),
     "sequence_conflict": Problem(Conflict, _FINAL),
     "session_exists": Problem(Conflict, _FINAL),
+    "session_completed": Problem(Conflict, _FINAL),
     "request_in_progress": Problem(Conflict, _PASSING),
     "model_changed": Problem(Conflict, _FINAL),
     "session_deleted": Problem(Gone),

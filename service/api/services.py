@@ -42,6 +42,12 @@ class CatalogPort(Protocol):
         """Return record and running document vector, (dimensions,), as of one moment."""
         ...
 
+    async def complete(
+        self, tenant: str, session_id: str, if_match: tuple[str, ...] | None = None
+    ) -> SessionRecord:
+        """Take no more chunks; raises `PreconditionFailed` if the session is open and its tag not in `if_match`."""
+        ...
+
     async def delete(
         self, tenant: str, session_id: str, if_match: tuple[str, ...] | None = None
     ) -> None:

@@ -21,7 +21,7 @@ from service.errors import Conflict, PreconditionFailed
 from service.ports import AppendCommand, AppendResult
 from service.schemas.base import EncodingFormat
 from service.schemas.sessions import ReturnMember
-from service.sessions.protocol import require_etag
+from service.sessions.protocol import require_etag, require_incomplete
 from service.sessions.records import SessionRecord
 
 _MEMBERS: Final[tuple[ReturnMember, ...]] = ("embedding", "tokens")
@@ -138,8 +138,10 @@ class SessionStream:
     async def _require_conditions(self) -> None:
         """Check for a stream without text what its first append would have checked."""
         record = await self._services.catalog.get(self._record.tenant, self._record.id)
-        require_etag(record, self._options.if_match)
         first_seq = self._options.first_seq
+        if first_seq is None or first_seq >= record.next_seq:
+            require_incomplete(record)
+        require_etag(record, self._options.if_match)
         if first_seq is not None and first_seq > record.next_seq:
             raise Conflict(
                 "sequence_conflict",

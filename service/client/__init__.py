@@ -33,6 +33,13 @@ from service.client.results import (
     Session,
     SessionPage,
 )
+from service.client.session_results import (
+    QueryResult,
+    Question,
+    Recollection,
+    RevisitedChunk,
+    SecondLook,
+)
 from service.client.token_results import (
     Attention,
     AttentionMap,
@@ -62,7 +69,12 @@ __all__ = [
     "PayloadTooLarge",
     "PreconditionFailed",
     "ProtocolError",
+    "QueryResult",
+    "Question",
+    "Recollection",
     "RetryPolicy",
+    "RevisitedChunk",
+    "SecondLook",
     "ServerError",
     "Session",
     "SessionPage",

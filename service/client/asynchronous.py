@@ -7,7 +7,7 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
-from service.client import flows, token_flows
+from service.client import flows, session_flows
 from service.client.core import DEFAULT_RETRY, Action, Flow, Outcome, Pause, RetryPolicy
 from service.client.duplex_async import AsyncDuplexTransport
 from service.client.errors import error_of_response
@@ -20,15 +20,15 @@ from service.client.results import (
     Session,
     SessionPage,
 )
+from service.client.session_results import QueryResult, SecondLook
 from service.client.settings import DEFAULT_TIMEOUT_S, DEFAULT_URL, STREAM_HEADERS, options
-from service.client.token_flows import AttentionQuery
-from service.client.token_results import Attention, Encodings, Tokenization
+from service.client.token_calls import AsyncTokenCalls
 from service.client.wire import Text, encoded_async
 
 T = TypeVar("T")
 
 
-class AsyncLongstreamClient:
+class AsyncLongstreamClient(AsyncTokenCalls):
     """Talks to a longstream service from asyncio; the twin of `LongstreamClient`.
 
     Every call that may be repeated is, until `retry.retry_for_s` seconds after it first failed: connection
@@ -92,40 +92,6 @@ class AsyncLongstreamClient:
         A text over the window of a model without memory is `Invalid`, unless `truncate` allows to cut it.
         """
         return await self._run(flows.embed(texts, model, self._retry, truncate=truncate))
-
-    async def encode(
-        self,
-        texts: Sequence[str],
-        model: str,
-        *,
-        truncate: bool = False,
-        special_tokens: bool = False,
-    ) -> Encodings:
-        """Encode texts as `embed` does, with a vector and a place for every token; CLS and SEP only if asked for."""
-        return await self._run(
-            token_flows.encode(texts, model, self._retry, truncate=truncate, special=special_tokens)
-        )
-
-    async def tokenize(self, texts: Sequence[str], model: str) -> Tokenization:
-        """Find which tokens a model reads where in each text."""
-        return await self._run(token_flows.tokenize(texts, model, self._retry))
-
-    async def attention(
-        self,
-        text: str,
-        model: str,
-        *,
-        context: str | None = None,
-        layers: Sequence[int] | None = None,
-        heads: Sequence[int] | None = None,
-        stages: Sequence[str] = ("weights",),
-    ) -> Attention:
-        """Show how a short text is attended to; `layers` and `heads` count from 0, all by default.
-
-        A model with memory reads `context` before. `stages` are any of `scores`, `weights`, `outputs`.
-        """
-        query = AttentionQuery(text, context, layers, heads, stages)
-        return await self._run(token_flows.attention(query, model, self._retry))
 
     async def create_session(
         self, model: str, session_id: str | None = None, metadata: Mapping[str, Any] | None = None
@@ -205,6 +171,28 @@ class AsyncLongstreamClient:
         except httpx.RequestError as error:
             raise reader.interrupted(str(error)) from error
         reader.finish()
+
+    async def complete(self, session_id: str) -> Session:
+        """Let a session take no more chunks, for ever; it stays readable. `append` is then a `Conflict`."""
+        return await self._run(session_flows.complete(session_id, self._retry))
+
+    async def second_look(
+        self, session_id: str, chunks: Sequence[str], first_seq: int
+    ) -> SecondLook:
+        """Complete a session and encode chunks of it again, now against the memory of the whole document.
+
+        `Conflict` if a text is not the one that was appended under its number. May be called for other chunks after.
+        """
+        return await self._run(
+            session_flows.second_look(session_id, chunks, first_seq, self._retry)
+        )
+
+    async def query(self, session_id: str, texts: Sequence[str]) -> QueryResult:
+        """Ask a session: the vector of each question, and what the session remembers for it; nothing is written.
+
+        The vectors are those of `embed`, so one index serves all sessions. A question over the window is `Invalid`.
+        """
+        return await self._run(session_flows.query(session_id, texts, self._retry))
 
     async def document(self, session_id: str) -> Document:
         """Return the running document vector."""

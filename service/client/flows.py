@@ -71,7 +71,7 @@ def create_session(
             raise
         # An attempt whose answer was lost may have made it: then it is fresh and of our model.
         found = yield from session(name, retry)
-        if (found.model, found.status, found.next_seq) != (model_id, "open", 0):
+        if (found.model, found.status, found.next_seq) != (model_id, "open", 0) or found.completed:
             raise
         return found
     return parsed(answer, Session.of)

@@ -99,7 +99,8 @@ class Session:
         created_at: Unix time, seconds.
         updated_at: Unix time of the last chunk, seconds.
         metadata: The caller's own JSON object.
-        etag: Entity tag; changes with every chunk.
+        etag: Entity tag; changes with every chunk and with completion.
+        completed: True once it takes no more chunks.
     """
 
     id: str
@@ -113,6 +114,7 @@ class Session:
     updated_at: float
     metadata: dict[str, Any]
     etag: str
+    completed: bool
 
     @classmethod
     def of(cls, body: Json) -> Self:
@@ -129,6 +131,7 @@ class Session:
             updated_at=float(body["updated_at"]),
             metadata=dict(body.get("metadata") or {}),
             etag=str(body["etag"]),
+            completed=bool(body["completed"]),
         )
 
 

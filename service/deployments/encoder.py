@@ -14,6 +14,10 @@ from service.ports import (
     EmbedResult,
     EncodeResult,
     ModelInfo,
+    QueryCommand,
+    QueryResult,
+    RevisitCommand,
+    RevisitResult,
     TokenizeResult,
 )
 
@@ -84,6 +88,14 @@ class Encoder:
     async def append(self, command: AppendCommand) -> AppendResult:
         """Read chunks into a session."""
         return await self._node.append(command)
+
+    async def revisit(self, command: RevisitCommand) -> RevisitResult:
+        """Complete a session and encode chunks of it against all of its memory."""
+        return await self._node.revisit(command)
+
+    async def query(self, command: QueryCommand) -> QueryResult:
+        """Answer questions to a session."""
+        return await self._node.query(command)
 
     async def check(self) -> None:
         """Run a real forward pass and a store round trip."""

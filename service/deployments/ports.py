@@ -18,6 +18,10 @@ from service.ports import (
     EmbedResult,
     EncodeResult,
     ModelInfo,
+    QueryCommand,
+    QueryResult,
+    RevisitCommand,
+    RevisitResult,
     TokenizeResult,
 )
 
@@ -96,13 +100,29 @@ class RayEncoder:
         Tried again once if the replica dies and the command says which chunks it means: with `first_seq` or a
         key, what was committed is replayed and what was not is done.
         """
-        owner = self._handle.options(session_id=f"{command.tenant}/{command.session_id}")
+        owner = self._owner(command)
         repeatable = command.first_seq is not None or command.idempotency_key is not None
         return await self._call(lambda: owner.append.remote(command), repeatable=repeatable)
+
+    async def revisit(self, command: RevisitCommand) -> RevisitResult:
+        """Look at chunks again, on the same replica; tried again once, since completing twice is completing once."""
+        owner = self._owner(command)
+        return await self._call(lambda: owner.revisit.remote(command), repeatable=True)
+
+    async def query(self, command: QueryCommand) -> QueryResult:
+        """Ask a session, on the same replica; tried again once as `embed` is."""
+        owner = self._owner(command)
+        return await self._call(lambda: owner.query.remote(command), repeatable=True)
 
     async def check(self) -> None:
         """Run a real forward pass and a store round trip on one replica."""
         await self._briefly(self._handle.check.remote())
+
+    def _owner(
+        self, command: AppendCommand | RevisitCommand | QueryCommand
+    ) -> DeploymentHandle[Any]:
+        """Return a handle whose calls go to the replica that has the session's state in memory."""
+        return self._handle.options(session_id=f"{command.tenant}/{command.session_id}")
 
     async def _call(self, start: Callable[[], Awaitable[Result]], *, repeatable: bool) -> Result:
         try:

@@ -12,6 +12,10 @@ from service.ports import (
     EmbedResult,
     EncodeResult,
     ModelInfo,
+    QueryCommand,
+    QueryResult,
+    RevisitCommand,
+    RevisitResult,
     TokenizeResult,
 )
 
@@ -47,6 +51,14 @@ class FailedNode:
         self._refuse()
 
     async def append(self, command: AppendCommand) -> AppendResult:  # noqa: ARG002 - a port
+        """Refuse."""
+        self._refuse()
+
+    async def revisit(self, command: RevisitCommand) -> RevisitResult:  # noqa: ARG002 - a port
+        """Refuse."""
+        self._refuse()
+
+    async def query(self, command: QueryCommand) -> QueryResult:  # noqa: ARG002 - a port
         """Refuse."""
         self._refuse()
 

@@ -3,20 +3,21 @@
 import asyncio
 import os
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from typing import Final, Self
 
-import structlog
-
 from models.config import AttentionOptions
-from models.errors import WeightsError
 from models.loading import LoadedEncoder, load_encoder, use_threads
 from service.config import LimitsConfig, ModelConfig, ServiceConfig
 from service.encoder_node.inspector import Inspector
+from service.encoder_node.loading import describe, failing_alone
+from service.encoder_node.questions import Questions
 from service.encoder_node.reader import TextReader
+from service.encoder_node.recalling import Recaller, RecallHead
 from service.engine import Engine
-from service.errors import ModelLoadError, ServiceError, Unprocessable
+from service.errors import Unprocessable
 from service.metrics import EncoderMetrics
 from service.ports import (
     AppendCommand,
@@ -26,10 +27,15 @@ from service.ports import (
     EmbedResult,
     EncodeResult,
     ModelInfo,
+    QueryCommand,
+    QueryResult,
+    RevisitCommand,
+    RevisitResult,
     TokenizeResult,
 )
 from service.sessions.appender import Appender
 from service.sessions.hot import HotStates
+from service.sessions.revisits import Revisits
 from service.sessions.stores import open_store
 from service.sessions.stores.base import SessionStore
 from service.sessions.stores.timed import TimedStore
@@ -37,7 +43,14 @@ from service.sessions.stores.timed import TimedStore
 FRESH_STEP_S: Final = 5.0
 """A forward pass this recent proves that the model runs."""
 
-log = structlog.get_logger(__name__)
+
+@dataclass(frozen=True, slots=True)
+class _Sessions:
+    """What a model with memory does with sessions."""
+
+    appender: Appender
+    revisits: Revisits
+    questions: Questions
 
 
 class EncoderNode:
@@ -53,14 +66,17 @@ class EncoderNode:
         metrics: EncoderMetrics,
         engine: Engine,
         limits: LimitsConfig,
+        recall: RecallHead | None = None,
     ) -> None:
+        self._model = model
         self._info = info
         self._metrics = metrics
         self._engine = engine
         self._reader = TextReader(model, engine, limits.answer_numbers)
         self._inspector = Inspector(model, engine, limits)
+        self._recaller = None if recall is None else Recaller(recall)
         self._store: SessionStore | None = None
-        self._appender: Appender | None = None
+        self._sessions: _Sessions | None = None
         self._exit = AsyncExitStack()
 
     @classmethod
@@ -74,7 +90,7 @@ class EncoderNode:
         use_threads(config.engine.threads or os.cpu_count() or 1)
         begun = time.monotonic()
         options = AttentionOptions(memory_rule=model.memory_rule)
-        with _failing_alone(model.id):
+        with failing_alone(model.id):
             loaded = await asyncio.to_thread(
                 load_encoder, model.attention, model.weights, options, model.adapter
             )
@@ -82,10 +98,10 @@ class EncoderNode:
             engine = Engine(
                 loaded.encoder, config.engine.step_tokens, config.engine.queue_tokens, metrics
             )
-            node = cls(loaded, _describe(model, loaded), metrics, engine, config.limits)
+            node = cls(loaded, describe(model, loaded), metrics, engine, config.limits)
         metrics.queue_depth(lambda: float(engine.queued_tokens))
         try:
-            with _failing_alone(model.id):
+            with failing_alone(model.id):
                 await node._run(config.engine.step_tokens)
             await node._open(config)
         except BaseException:
@@ -97,6 +113,8 @@ class EncoderNode:
     async def _run(self, step_tokens: int) -> None:
         await self._exit.enter_async_context(self._engine)
         self._exit.callback(self._inspector.close)
+        if self._recaller is not None:
+            self._exit.callback(self._recaller.close)
         await self._warm_up(step_tokens)
 
     async def _open(self, config: ServiceConfig) -> None:
@@ -106,7 +124,7 @@ class EncoderNode:
         if not self._info.memory_bytes:
             return
         hot = HotStates(config.sessions.hot_bytes, self._metrics)
-        self._appender = Appender(
+        appender = Appender(
             store,
             self._reader,
             self._info,
@@ -114,9 +132,14 @@ class EncoderNode:
             kept_answers=config.sessions.kept_answers,
             observer=self._metrics,
         )
-        self._exit.push_async_callback(self._appender.drain)
+        self._sessions = _Sessions(
+            appender,
+            Revisits(appender.tools),
+            Questions(self._model, self._engine, appender.tools, self._recaller),
+        )
+        self._exit.push_async_callback(appender.drain)
         self._metrics.hot_state_bytes(lambda: float(hot.nbytes))
-        self._metrics.session_state_bytes(self._appender.state_bytes)
+        self._metrics.session_state_bytes(appender.state_bytes)
 
     async def _warm_up(self, step_tokens: int) -> None:
         """Run the largest step there can be, so that the first requests find all buffers allocated."""
@@ -162,13 +185,30 @@ class EncoderNode:
         Raises:
             Unprocessable: `model_has_no_memory`; and as `Appender.append`.
         """
-        if self._appender is None:
-            raise Unprocessable(
-                "model_has_no_memory",
-                f"model {self._info.id} has no memory: it cannot read a session",
-            )
-        result = await self._appender.append(command)
+        result = await self._with_memory().appender.append(command)
         self._metrics.stage(result.times)
+        return result
+
+    async def revisit(self, command: RevisitCommand) -> RevisitResult:
+        """Complete a session and encode chunks of it against all of its memory.
+
+        Raises:
+            Unprocessable: `model_has_no_memory`; and as `Revisits.revisit`.
+        """
+        result = await self._with_memory().revisits.revisit(command)
+        self._metrics.stage(result.times)
+        self._metrics.tokens("revisit", result.read_tokens)
+        return result
+
+    async def query(self, command: QueryCommand) -> QueryResult:
+        """Answer questions to a session.
+
+        Raises:
+            Unprocessable: `model_has_no_memory`; and as `Questions.query`.
+        """
+        result = await self._with_memory().questions.query(command)
+        self._metrics.stage(result.times)
+        self._metrics.tokens("stateless", result.read_tokens)
         return result
 
     async def check(self) -> None:
@@ -182,6 +222,14 @@ class EncoderNode:
         if self._store is not None:
             await self._store.ping()
 
+    def _with_memory(self) -> _Sessions:
+        if self._sessions is None:
+            raise Unprocessable(
+                "model_has_no_memory",
+                f"model {self._info.id} has no memory: it cannot read a session",
+            )
+        return self._sessions
+
     def _count(self, result: EmbedResult) -> None:
         self._metrics.stage(result.times)
         self._metrics.tokens("stateless", result.tokens)
@@ -190,32 +238,3 @@ class EncoderNode:
     def exposition(self) -> bytes:
         """Return this process's metrics as Prometheus text."""
         return self._metrics.exposition()
-
-
-@contextmanager
-def _failing_alone(model: str) -> Iterator[None]:
-    """Tell what a variant raises, whatever it is, from failures of what all models share."""
-    try:
-        yield
-    except WeightsError as error:
-        raise ModelLoadError(f"model {model}: {error}") from error
-    except ServiceError as error:  # of the first forward pass; the engine has logged the trace
-        raise ModelLoadError(f"model {model}: {error.detail}") from error
-    except Exception as error:
-        log.exception("model_broken", model=model)
-        raise ModelLoadError(f"model {model}: {type(error).__name__}: {error}") from error
-
-
-def _describe(model: ModelConfig, loaded: LoadedEncoder) -> ModelInfo:
-    encoder = loaded.encoder
-    return ModelInfo(
-        id=model.id,
-        attention=loaded.attention,
-        dimensions=encoder.config.width,
-        max_chunk_tokens=encoder.config.max_tokens,
-        memory_bytes=encoder.empty_memory().nbytes if encoder.has_memory else 0,
-        fingerprint=loaded.fingerprint,
-        base=loaded.base,
-        checkpoint=loaded.adapter,
-        evaluation=dict(loaded.evaluation),
-    )

@@ -26,7 +26,7 @@ from service.ports import (
     TokenizeResult,
     TokenVectors,
 )
-from service.sessions.reading import Reading
+from service.sessions.reading import Reading, SecondLook
 
 SEQUENCES_AT_ONCE: Final = 4
 """Texts over the window that one request may have in the engine at once; more would take every turn."""
@@ -65,10 +65,31 @@ class TextReader:
         [segments], tokenize_s = await segments_of(self._model.tokenizer, [text])
         result = await self._engine.read(segments, memory)
         return Reading(
-            embedding=_unit(result.total / result.tokens),
+            embedding=unit(result.total / result.tokens),
             tokens=sum(segment.content_tokens for segment in segments),
             memory=result.memory,
             times=StageTimes(tokenize=tokenize_s, queue=result.queue_s, infer=result.infer_s),
+        )
+
+    async def look(self, texts: Sequence[str], memory: Memory) -> SecondLook:
+        """Encode chunks of any length against a memory that stays as it is.
+
+        All segments meet the same memory, those of one chunk too: it already knows what stands before them.
+
+        Raises:
+            BadRequest: a text is not Unicode.
+            Unavailable: `overloaded`, `draining`.
+        """
+        cut, tokenize_s = await segments_of(self._model.tokenizer, texts)
+        segments = [segment for segments in cut for segment in segments]
+        results = await self._engine.submit(segments, memory, keep_memory=False)
+        following = iter(results)
+        totals = [np.sum([next(following).total for _ in one], axis=0, dtype=float) for one in cut]
+        return SecondLook(
+            embeddings=np.stack([unit(total) for total in totals]),
+            tokens=tuple(sum(segment.content_tokens for segment in one) for one in cut),
+            read_tokens=sum(result.tokens for result in results),
+            times=slowest(results, tokenize_s),
         )
 
     async def embed(self, texts: Sequence[str], *, truncate: bool) -> EmbedResult:
@@ -136,7 +157,9 @@ class TextReader:
 
         memory = self.empty() if self._model.encoder.has_memory else None
         short = [segments[0] for segments in cut if len(segments) == 1]
-        batch = asyncio.create_task(self._engine.submit(short, memory, keep_tokens=keep_tokens))
+        batch = asyncio.create_task(
+            self._engine.submit(short, memory, keep_tokens=keep_tokens, keep_memory=False)
+        )
         documents = [asyncio.create_task(document(segs)) for segs in cut if len(segs) > 1]
         tasks = [batch, *documents]
         try:
@@ -172,15 +195,19 @@ def _embedded(
     results: Sequence[SegmentResult | SequenceResult], truncated: int, tokenize_s: float
 ) -> EmbedResult:
     return EmbedResult(
-        vectors=np.stack([_unit(result.total / result.tokens) for result in results]),
+        vectors=np.stack([unit(result.total / result.tokens) for result in results]),
         tokens=sum(result.tokens for result in results),
         truncated_tokens=truncated,
-        # Texts run side by side, so a request waited for the slowest of them.
-        times=StageTimes(
-            tokenize=tokenize_s,
-            queue=max(result.queue_s for result in results),
-            infer=max(result.infer_s for result in results),
-        ),
+        times=slowest(results, tokenize_s),
+    )
+
+
+def slowest(results: Sequence[SegmentResult | SequenceResult], tokenize_s: float) -> StageTimes:
+    """Return the times of a request whose texts ran side by side: it waited for the slowest of them."""
+    return StageTimes(
+        tokenize=tokenize_s,
+        queue=max(result.queue_s for result in results),
+        infer=max(result.infer_s for result in results),
     )
 
 
@@ -190,6 +217,8 @@ def _kept(result: SegmentResult | SequenceResult) -> NDArray[np.float32]:
     return result.token_vectors
 
 
-def _unit(mean: NDArray[np.floating]) -> NDArray[np.float32]:
-    unit: NDArray[np.float32] = (mean / max(float(np.linalg.norm(mean)), 1e-12)).astype(np.float32)
-    return unit
+def unit(mean: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Return a vector at unit length, float32; zeros stay zeros."""
+    length = max(float(np.linalg.norm(mean)), 1e-12)
+    scaled: NDArray[np.float32] = (mean / length).astype(np.float32)
+    return scaled

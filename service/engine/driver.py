@@ -39,6 +39,7 @@ class _Waiting:
     segment: Segment
     memory: Memory | None
     keep_tokens: bool
+    keep_memory: bool
     done: asyncio.Future[SegmentResult]
     since: float
 
@@ -97,6 +98,7 @@ class Engine:
         memory: Memory | None = None,
         *,
         keep_tokens: bool = False,
+        keep_memory: bool = True,
     ) -> list[SegmentResult]:
         """Encode independent segments.
 
@@ -104,12 +106,15 @@ class Engine:
             segments: Each from a sequence of its own.
             memory: What each of them reads and writes, as values; required for a variant with memory.
             keep_tokens: Whether their token vectors are wanted too.
+            keep_memory: Whether their memories afterwards are wanted; 2048 of them are 600 MB.
 
         Raises:
             Unavailable: `overloaded`, `draining`; nothing was queued.
         """
         self._admit(sum(len(segment.ids) for segment in segments))
-        return await self._enqueue(segments, memory, keep_tokens=keep_tokens)
+        return await self._enqueue(
+            segments, memory, keep_tokens=keep_tokens, keep_memory=keep_memory
+        )
 
     async def read(
         self, segments: Sequence[Segment], memory: Memory, *, keep_tokens: bool = False
@@ -127,7 +132,9 @@ class Engine:
         tokens, queue_s, infer_s = 0, 0.0, 0.0
         kept: list[NDArray[np.float32]] = []
         for segment in segments:
-            [result] = await self._enqueue([segment], memory, keep_tokens=keep_tokens)
+            [result] = await self._enqueue(
+                [segment], memory, keep_tokens=keep_tokens, keep_memory=True
+            )
             if result.memory is None:
                 raise TypeError("this variant has no memory to read with")
             memory = result.memory
@@ -149,14 +156,22 @@ class Engine:
             )
 
     async def _enqueue(
-        self, segments: Sequence[Segment], memory: Memory | None, *, keep_tokens: bool
+        self,
+        segments: Sequence[Segment],
+        memory: Memory | None,
+        *,
+        keep_tokens: bool,
+        keep_memory: bool,
     ) -> list[SegmentResult]:
         if self._stopping:
             raise _stopping()
         future = asyncio.get_running_loop().create_future
         since = time.monotonic()
         items = [
-            (_Waiting(segment, memory, keep_tokens, future(), since), len(segment.ids))
+            (
+                _Waiting(segment, memory, keep_tokens, keep_memory, future(), since),
+                len(segment.ids),
+            )
             for segment in segments
         ]
         job = self._queue.add(items)
@@ -205,7 +220,12 @@ class Engine:
         after = output.memories or [None] * len(step)
         return [
             SegmentResult(
-                total, len(waiting.segment.ids), memory, begun - waiting.since, infer_s, vectors
+                total,
+                len(waiting.segment.ids),
+                memory if waiting.keep_memory else None,
+                begun - waiting.since,
+                infer_s,
+                vectors,
             )
             for waiting, total, memory, vectors in zip(step, totals, after, kept, strict=True)
         ]

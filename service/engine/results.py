@@ -15,7 +15,7 @@ class SegmentResult:
     Attributes:
         total: Sum of its token vectors, CLS and SEP included; float32, (d,).
         tokens: Tokens that went into the sum.
-        memory: The sequence's memory after it; None for a variant without memory.
+        memory: The sequence's memory after it; None for a variant without memory, and where it was not asked for.
         queue_s: Seconds until its step began.
         infer_s: Seconds its step took.
         token_vectors: Those token vectors, float32, (tokens, d); None unless asked for.

@@ -12,12 +12,13 @@ OTHER: Final = "other"
 """Counted in place of a label value that is in none of the sets below."""
 
 STAGES: Final = ("tokenize", "queue", "infer", "persist")
-TOKEN_KINDS: Final = ("stateless", "session")
+TOKEN_KINDS: Final = ("stateless", "session", "revisit")
 SESSION_EVENTS: Final = (
     "create",
     "append",
     "replay",
     "conflict",
+    "complete",
     "delete",
     "lost",
     "recover",
@@ -39,6 +40,7 @@ STORE_OPERATIONS: Final = (
     "get",
     "get_with_state",
     "commit",
+    "complete",
     "chunks",
     "key",
     "bury",

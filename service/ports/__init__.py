@@ -5,6 +5,15 @@ it over a Ray Serve handle. Values cross process boundaries: plain dataclasses o
 """
 
 from service.ports.encoder import EncoderPort
+from service.ports.questions import (
+    QueryAnswer,
+    QueryCommand,
+    QueryResult,
+    Recollection,
+    RevisitCommand,
+    RevisitedChunk,
+    RevisitResult,
+)
 from service.ports.tokens import (
     AttentionCommand,
     AttentionResult,
@@ -37,6 +46,13 @@ __all__ = [
     "EncoderPort",
     "LayerAttention",
     "ModelInfo",
+    "QueryAnswer",
+    "QueryCommand",
+    "QueryResult",
+    "Recollection",
+    "RevisitCommand",
+    "RevisitResult",
+    "RevisitedChunk",
     "Stage",
     "StageTimes",
     "TextTokens",

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from service.ports.questions import QueryCommand, QueryResult, RevisitCommand, RevisitResult
 from service.ports.tokens import AttentionCommand, AttentionResult, EncodeResult, TokenizeResult
 from service.ports.values import AppendCommand, AppendResult, EmbedResult, ModelInfo
 
@@ -60,6 +61,27 @@ class EncoderPort(Protocol):
         Raises:
             NotFound, Gone, Conflict, PreconditionFailed, Unprocessable, Unavailable, OutOfStorage:
                 as the HTTP contract says. An error in the middle of a request carries `next_seq`.
+        """
+        ...
+
+    async def revisit(self, command: RevisitCommand) -> RevisitResult:
+        """Complete a session, if it is not, and encode chunks of it against the memory of its whole document.
+
+        The memory stays as it is, so the same chunks may be looked at again, and others after them.
+
+        Raises:
+            Conflict: `sequence_conflict` with `expected_seq` and `next_seq` if a text is not the chunk that was read
+                under its number; then the session is not completed by this call. `model_changed`.
+            NotFound, Gone, PreconditionFailed, Unprocessable, Unavailable, OutOfStorage: as `append`.
+        """
+        ...
+
+    async def query(self, command: QueryCommand) -> QueryResult:
+        """Encode questions, each with an empty memory, and recall what the session remembers for them.
+
+        Raises:
+            Unprocessable: `input_too_long`, `model_has_no_memory`.
+            NotFound, Gone, Conflict, Unavailable: as `append`.
         """
         ...
 

@@ -51,6 +51,8 @@ class Session(ResponseModel):
     id: str
     model: str
     status: Literal["open"]
+    completed: bool
+    """True once it takes no more chunks; it stays readable."""
     next_seq: int
     """Sequence number of the next chunk: how many were read."""
     tokens: int
@@ -63,7 +65,7 @@ class Session(ResponseModel):
     updated_at: float
     metadata: dict[str, Any]
     etag: str
-    """Changes with every chunk."""
+    """Changes with every chunk, and when the session is completed."""
 
 
 class SessionList(ResponseModel):

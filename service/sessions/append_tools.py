@@ -1,4 +1,4 @@
-"""What every append of a replica works with."""
+"""What every append of a replica works with, and whatever else it does with sessions."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

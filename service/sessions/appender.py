@@ -20,7 +20,7 @@ from service.sessions.hot import HotStates
 from service.sessions.locks import KeyedLocks
 from service.sessions.names import IDEMPOTENCY_KEY
 from service.sessions.observer import SessionObserver, SilentObserver
-from service.sessions.protocol import chunk_digest
+from service.sessions.protocol import chunk_digests
 from service.sessions.reading import ChunkReader
 from service.sessions.recovery import Recovery
 from service.sessions.stores.base import SessionStore
@@ -70,6 +70,11 @@ class Appender:
         self._state_bytes = state_bytes(shape, info.dimensions)
         self._locks = KeyedLocks(MOST_WAITING)
         self._running: set[asyncio.Task[AppendResult]] = set()
+
+    @property
+    def tools(self) -> AppendTools:
+        """The parts of the replica that work with sessions beside appends uses too."""
+        return self._tools
 
     @property
     def state_bytes(self) -> int:
@@ -128,9 +133,4 @@ def _checked(command: AppendCommand) -> tuple[bytes, ...]:
             "Idempotency-Key must be 1 to 255 printable ASCII characters without spaces",
             param="Idempotency-Key",
         )
-    try:
-        return tuple(chunk_digest(text) for text in command.chunks)
-    except UnicodeEncodeError as error:
-        raise BadRequest(
-            "invalid_request", "a chunk holds an unpaired surrogate", param="chunks"
-        ) from error
+    return chunk_digests(command.chunks)

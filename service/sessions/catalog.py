@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from service.errors import BadRequest, Conflict, NotFound, Unprocessable
 from service.ports import ModelInfo
 from service.sessions.codec import document_vector, encode, unread
+from service.sessions.completion import Completion
 from service.sessions.names import SESSION_ID
 from service.sessions.observer import SessionObserver, SilentObserver
 from service.sessions.protocol import require_etag, tombstone
@@ -22,12 +23,12 @@ _DELETE_TRIES = 8
 
 
 class SessionCatalog:
-    """Creates, finds, lists and deletes sessions.
+    """Creates, finds, lists, completes and deletes sessions.
 
     Args:
         store: Where sessions live; open.
         clock: Unix time, seconds.
-        observer: Told of `create`, `delete` and `lost`.
+        observer: Told of `create`, `complete`, `delete` and `lost`.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class SessionCatalog:
         self._clock = clock
         self._observer: SessionObserver = observer or SilentObserver()
         self._recovery = Recovery(store, clock, self._observer)
+        self._completion = Completion(store, clock, self._observer)
 
     async def create(
         self, tenant: str, model: ModelInfo, session_id: str | None = None, metadata: str = "{}"
@@ -121,6 +123,12 @@ class SessionCatalog:
         """
         record, state = await self._recovery.load(tenant, _possible(session_id))
         return record, document_vector(state.document)
+
+    async def complete(
+        self, tenant: str, session_id: str, if_match: tuple[str, ...] | None = None
+    ) -> SessionRecord:
+        """Take no more chunks; see `Completion.complete`."""
+        return await self._completion.complete(tenant, _possible(session_id), if_match)
 
     async def delete(
         self, tenant: str, session_id: str, if_match: tuple[str, ...] | None = None

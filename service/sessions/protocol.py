@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from service.errors import Conflict, Gone, PreconditionFailed, Unprocessable
+from service.errors import BadRequest, Conflict, Gone, PreconditionFailed, Unprocessable
 from service.sessions.records import ChunkRecord, KeyRecord, SessionRecord, SessionStatus
 
 ANY_ETAG = "*"
@@ -35,6 +35,20 @@ def chunk_digest(text: str) -> bytes:
         UnicodeEncodeError: The text holds an unpaired surrogate.
     """
     return hashlib.sha256(text.encode("utf-8")).digest()
+
+
+def chunk_digests(texts: Sequence[str]) -> tuple[bytes, ...]:
+    """Return the SHA-256 of each chunk of a request.
+
+    Raises:
+        BadRequest: `invalid_request`: a text is not Unicode.
+    """
+    try:
+        return tuple(chunk_digest(text) for text in texts)
+    except UnicodeEncodeError as error:
+        raise BadRequest(
+            "invalid_request", "a chunk holds an unpaired surrogate", param="chunks"
+        ) from error
 
 
 def request_digest(digests: Sequence[bytes]) -> bytes:
@@ -90,6 +104,19 @@ def require_etag(record: SessionRecord, if_match: tuple[str, ...] | None) -> Non
         )
 
 
+def require_incomplete(record: SessionRecord) -> None:
+    """Refuse to read on in a document that is complete.
+
+    Raises:
+        Conflict: `session_completed`.
+    """
+    if record.completed:
+        raise Conflict(
+            "session_completed",
+            f"session {record.id} is complete: it takes no more chunks; begin another session for more text",
+        )
+
+
 def first_seq(
     record: SessionRecord, provided: int | None, key: KeyRecord | None, digest: bytes
 ) -> int:
@@ -133,12 +160,15 @@ def decide(
             so that a client may repeat a conditional request whose answer got lost.
 
     Raises:
+        Conflict: `session_completed` for whatever is no replay. It comes before the condition, which no other entity
+            tag could make hold (RFC 9110, 13.2.1).
         PreconditionFailed: The session is at another version.
         Conflict: `sequence_conflict` with `expected_seq` and `provided_seq`: other content under
             this number, a number no longer kept, or a gap.
     """
     if kept is not None and kept.digest == digest:
         return Replay(kept)
+    require_incomplete(record)
     require_etag(record, if_match)
     if seq == record.next_seq:
         return Apply(seq)
@@ -148,12 +178,31 @@ def decide(
         reason = f"chunk {seq} was read; its answer is no longer kept, or another writer's"
     else:
         reason = f"chunks {record.next_seq} to {seq - 1} are missing"
-    raise Conflict(
-        "sequence_conflict",
-        f"{reason}; the session expects chunk {record.next_seq}",
-        param="first_seq",
-        extras={"expected_seq": record.next_seq, "provided_seq": seq},
-    )
+    raise _out_of_sequence(record, seq, f"{reason}; the session expects chunk {record.next_seq}")
+
+
+def require_read(record: SessionRecord, kept: ChunkRecord | None, seq: int, digest: bytes) -> None:
+    """Check that a text is the chunk that was read under a number.
+
+    Args:
+        record: The session as stored.
+        kept: The stored chunk of number `seq`, if there is one.
+        seq: The number.
+        digest: `chunk_digest` of the text.
+
+    Raises:
+        Conflict: `sequence_conflict` with `expected_seq`, `provided_seq` and `next_seq`: other content was read under
+            this number, what was read is no longer kept, or nothing ever was.
+    """
+    if kept is not None and kept.digest == digest:
+        return
+    if kept is not None:
+        reason = f"chunk {seq} was read with other content"
+    elif seq < record.next_seq:
+        reason = f"chunk {seq} was read, and as what is no longer kept (sessions.kept_answers)"
+    else:
+        reason = f"chunk {seq} was never read: the session has {record.next_seq} chunks"
+    raise _out_of_sequence(record, seq, reason).with_extras(next_seq=record.next_seq)
 
 
 def next_record(record: SessionRecord, tokens: int, state_bytes: int, now: float) -> SessionRecord:
@@ -166,6 +215,11 @@ def next_record(record: SessionRecord, tokens: int, state_bytes: int, now: float
         state_bytes=state_bytes,
         updated_at=now,
     )
+
+
+def completed_record(record: SessionRecord, now: float) -> SessionRecord:
+    """Return the record of a session whose document was completed at `now`."""
+    return replace(record, completed=True, version=record.version + 1, updated_at=now)
 
 
 def tombstone(record: SessionRecord, status: SessionStatus, now: float) -> SessionRecord:
@@ -185,3 +239,12 @@ def forget_before(next_seq: int, kept_answers: int | None, request_first_seq: in
     if kept_answers is None:
         return 0
     return max(0, min(next_seq - kept_answers, request_first_seq))
+
+
+def _out_of_sequence(record: SessionRecord, seq: int, detail: str) -> Conflict:
+    return Conflict(
+        "sequence_conflict",
+        detail,
+        param="first_seq",
+        extras={"expected_seq": record.next_seq, "provided_seq": seq},
+    )

@@ -1,5 +1,6 @@
 """What the appender needs from a model: read one chunk against a memory, and nothing else."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -27,6 +28,23 @@ class Reading:
     times: StageTimes
 
 
+@dataclass(frozen=True, slots=True)
+class SecondLook:
+    """Chunks, encoded against a memory that already knows them.
+
+    Attributes:
+        embeddings: float32, (chunks, d), unit length.
+        tokens: Content tokens of each chunk.
+        read_tokens: Tokens encoded, CLS and SEP of every segment included.
+        times: Where the time went.
+    """
+
+    embeddings: NDArray[np.float32]
+    tokens: tuple[int, ...]
+    read_tokens: int
+    times: StageTimes
+
+
 class ChunkReader(Protocol):
     """A model that reads chunks. Equal text and equal memory give an equal reading."""
 
@@ -36,6 +54,14 @@ class ChunkReader(Protocol):
 
     async def read(self, text: str, memory: Memory) -> Reading:
         """Read one chunk of any length; `memory` stays as it is.
+
+        Raises:
+            Unavailable: `overloaded`, `model_unavailable`.
+        """
+        ...
+
+    async def look(self, texts: Sequence[str], memory: Memory) -> SecondLook:
+        """Encode chunks of any length, at least one, each against `memory`; nothing is written.
 
         Raises:
             Unavailable: `overloaded`, `model_unavailable`.

@@ -25,6 +25,7 @@ class SessionRecord:
         updated_at: Unix time of the last commit, seconds.
         metadata: The client's own JSON object, as text.
         state_bytes: Size of the stored state; 0 once deleted.
+        completed: True once no more chunks are taken; what was read stays readable.
     """
 
     tenant: str
@@ -40,6 +41,7 @@ class SessionRecord:
     updated_at: float
     metadata: str
     state_bytes: int
+    completed: bool = False
 
     @property
     def etag(self) -> str:

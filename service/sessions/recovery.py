@@ -81,7 +81,8 @@ class Recovery:
                 suspect = record.etag
             except UnsupportedState as error:
                 raise Unavailable(
-                    "store_unavailable", f"session {session_id} was written by another release: {error}"
+                    "store_unavailable",
+                    f"session {session_id} was written by another release: {error}",
                 ) from error
         raise Conflict(
             "request_in_progress", f"session {session_id} is being written to; try again"

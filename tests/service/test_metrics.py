@@ -83,12 +83,15 @@ def test_encoder_methods_reach_their_series():
     metrics.batch(100, 3)
     metrics.queue_wait(0.5)
     metrics.tokens("stateless", 5)
+    metrics.tokens("revisit", 6)
     metrics.truncated(4)
     metrics.appended(2_000_000, 12, 0.02)
     metrics.session_state_bytes(304_128)
     metrics.loaded(1.5)
     metrics.event("append", 2)
+    metrics.event("complete")
     metrics.event("lost")
+    metrics.store_operation("complete", 0.002)
     metrics.store_operation("commit", 0.001)
     metrics.store_error("commit")
     text = metrics.exposition()
@@ -103,6 +106,7 @@ def test_encoder_methods_reach_their_series():
     assert _value(text, "queue_wait_seconds_sum", **infini) == 0.5
     assert _value(text, "tokens_total", kind="session", **infini) == 12
     assert _value(text, "tokens_total", kind="stateless", **infini) == 5
+    assert _value(text, "tokens_total", kind="revisit", **infini) == 6
     assert _value(text, "truncated_tokens_total", **infini) == 4
     assert _value(text, "session_append_duration_seconds_count", position="1e6", **infini) == 1
     assert _value(text, "session_append_duration_seconds_count", position="0", **infini) == 0
@@ -110,6 +114,9 @@ def test_encoder_methods_reach_their_series():
     assert _value(text, "hot_state_bytes", **infini) == 11
     assert _value(text, "model_load_seconds", **infini) == 1.5
     assert _value(text, "session_events_total", event="append") == 2
+    assert _value(text, "session_events_total", event="complete") == 1
+    completing = {"op": "complete", "backend": "memory"}
+    assert _value(text, "store_operation_duration_seconds_sum", **completing) == 0.002
     assert _value(text, "state_checksum_failures_total") == 1
     assert _value(text, "store_operation_duration_seconds_count", **commit) == 1
     assert _value(text, "store_errors_total", **commit) == 1

@@ -41,7 +41,7 @@ async def create_embeddings(
         {"object": "embedding", "index": index, "embedding": encode_vector(vector, encoding)}
         for index, vector in enumerate(result.vectors)
     ]
-    usage = usage_json(result)
+    usage = usage_json(result.tokens, result.truncated_tokens)
     return json_response({"object": "list", "data": data, "model": body.model, "usage": usage})
 
 

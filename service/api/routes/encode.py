@@ -46,7 +46,7 @@ async def encode_texts(
         item["tokens"] = list(
             _vectors_json(text, body.encoding_format, special=body.special_tokens)
         )
-    usage = usage_json(embedded)
+    usage = usage_json(embedded.tokens, embedded.truncated_tokens)
     return json_response({"object": "list", "data": data, "model": body.model, "usage": usage})
 
 

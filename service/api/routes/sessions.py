@@ -4,15 +4,14 @@ import asyncio
 import json
 from typing import Annotated, Any
 
-import orjson
 from fastapi import APIRouter, Depends, Query, Response
 
 from service.api.body import json_body
 from service.api.dependencies import Current, IfMatch, SessionId, Tenant, accepting
 from service.api.openapi import json_request
-from service.api.services import Services
+from service.api.session_answers import entity_tag, memory_bytes, position_headers, session_json
 from service.api.vectors import encode_vector, json_response
-from service.errors import PayloadTooLarge, ServiceError
+from service.errors import PayloadTooLarge
 from service.schemas.base import EncodingFormat
 from service.schemas.sessions import (
     CreateSessionRequest,
@@ -21,7 +20,6 @@ from service.schemas.sessions import (
     SessionList,
 )
 from service.sessions.names import SESSION_ID
-from service.sessions.records import SessionRecord
 
 METADATA_BYTES = 16 * 1024
 _CREATE_BYTES = 64 * 1024
@@ -49,7 +47,7 @@ async def create_session(
     metadata = _metadata_text(body.metadata)
     record = await services.catalog.create(tenant, info, body.id, metadata)
     headers = {"location": f"/v1/sessions/{record.id}", "etag": entity_tag(record)}
-    return json_response(_session_json(record, info.memory_bytes), 201, headers)
+    return json_response(session_json(record, info.memory_bytes), 201, headers)
 
 
 @router.get("/v1/sessions", operation_id="list_sessions", responses={200: {"model": SessionList}})
@@ -64,15 +62,13 @@ async def list_sessions(
     page = found[:limit]
     models = sorted({record.model for record in page})
     sizes = dict(
-        zip(
-            models, await asyncio.gather(*(_memory_bytes(services, m) for m in models)), strict=True
-        )
+        zip(models, await asyncio.gather(*(memory_bytes(services, m) for m in models)), strict=True)
     )
     has_more = len(found) > limit
     return json_response(
         {
             "object": "list",
-            "data": [_session_json(record, sizes[record.model]) for record in page],
+            "data": [session_json(record, sizes[record.model]) for record in page],
             "has_more": has_more,
             "next_after": page[-1].id if has_more else None,
         }
@@ -87,15 +83,15 @@ async def list_sessions(
 async def get_session(services: Current, tenant: Tenant, session_id: SessionId) -> Response:
     """Describe a session."""
     record = await services.catalog.get(tenant, session_id)
-    size = await _memory_bytes(services, record.model)
-    return json_response(_session_json(record, size), headers=_position_headers(record))
+    size = await memory_bytes(services, record.model)
+    return json_response(session_json(record, size), headers=position_headers(record))
 
 
 @router.head("/v1/sessions/{session_id}", operation_id="head_session")
 async def head_session(services: Current, tenant: Tenant, session_id: SessionId) -> Response:
-    """Tell where to go on: the headers `Next-Seq` and `ETag`."""
+    """Tell where to go on: the headers `Next-Seq`, `Session-Completed` and `ETag`."""
     record = await services.catalog.get(tenant, session_id)
-    return Response(headers=_position_headers(record), media_type="application/json")
+    return Response(headers=position_headers(record), media_type="application/json")
 
 
 @router.get(
@@ -118,7 +114,7 @@ async def get_session_embedding(
         "tokens": record.tokens,
         "next_seq": record.next_seq,
     }
-    return json_response(body, headers=_position_headers(record))
+    return json_response(body, headers=position_headers(record))
 
 
 @router.delete(
@@ -135,30 +131,6 @@ async def delete_session(
     return Response(status_code=204)
 
 
-def entity_tag(record: SessionRecord) -> str:
-    """Return the value of `ETag`."""
-    return f'"{record.etag}"'
-
-
-def _position_headers(record: SessionRecord) -> dict[str, str]:
-    return {
-        "etag": entity_tag(record),
-        "next-seq": str(record.next_seq),
-        "cache-control": "no-store",
-    }
-
-
-async def _memory_bytes(services: Services, model: str) -> int | None:
-    """Return the size of a model's memory; a session stays readable when its model is not."""
-    encoder = services.encoders.get(model)
-    if encoder is None:
-        return None
-    try:
-        return (await encoder.info()).memory_bytes
-    except ServiceError:
-        return None
-
-
 def _metadata_text(metadata: dict[str, Any]) -> str:
     text = json.dumps(metadata, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     if len(text.encode()) > METADATA_BYTES:
@@ -169,21 +141,3 @@ def _metadata_text(metadata: dict[str, Any]) -> str:
             {"max_metadata_bytes": METADATA_BYTES},
         )
     return text
-
-
-def _session_json(record: SessionRecord, memory_bytes: int | None) -> dict[str, Any]:
-    return {
-        "object": "session",
-        "id": record.id,
-        "model": record.model,
-        "status": record.status,
-        "next_seq": record.next_seq,
-        "tokens": record.tokens,
-        "memory_bytes": memory_bytes,
-        "state_bytes": record.state_bytes,
-        "created_at": record.created_at,
-        "updated_at": record.updated_at,
-        # JSON already: the client's, with its numbers as Python writes them.
-        "metadata": orjson.Fragment(record.metadata),
-        "etag": record.etag,
-    }

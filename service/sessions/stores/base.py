@@ -71,6 +71,13 @@ class SessionStore(Protocol):
         """Apply a commit durably; False and no change if version, incarnation or status differ."""
         ...
 
+    async def complete(self, record: SessionRecord, expected_version: int) -> bool:
+        """Replace an open session's record by `record`, which says that its document is complete, durably.
+
+        State, chunks and keys stay. False and no change if version, incarnation or status differ.
+        """
+        ...
+
     async def chunks(
         self, tenant: str, session_id: str, first_seq: int, limit: int
     ) -> list[ChunkRecord]:

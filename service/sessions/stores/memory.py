@@ -66,6 +66,14 @@ class MemoryStore:
                 del session.chunks[seq]
         return True
 
+    async def complete(self, record: SessionRecord, expected_version: int) -> bool:
+        """See `SessionStore.complete`."""
+        session = self._open(record, expected_version)
+        if session is None:
+            return False
+        session.record = record
+        return True
+
     async def chunks(
         self, tenant: str, session_id: str, first_seq: int, limit: int
     ) -> list[ChunkRecord]:

@@ -2,9 +2,9 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -12,7 +12,7 @@ from service.errors import Unavailable
 from service.sessions.records import ChunkRecord, KeyRecord, SessionRecord
 from service.sessions.stores import sqlite_queries as sql
 from service.sessions.stores.base import Commit
-from service.sessions.stores.sqlite_file import connect, is_fatal, translate
+from service.sessions.stores.sqlite_file import connect, is_fatal, transaction, translate
 
 T = TypeVar("T")
 Rows = list[tuple[Any, ...]]
@@ -64,7 +64,7 @@ class SqliteStore:
         """See `SessionStore.create`."""
 
         def work(database: sqlite3.Connection) -> bool:
-            with _transaction(database):
+            with transaction(database):
                 row = database.execute(sql.CREATE, _values(record)).fetchone()
                 if row is not None:
                     database.execute(sql.CREATE_STATE, (row[0], state))
@@ -75,7 +75,7 @@ class SqliteStore:
     async def get(self, tenant: str, session_id: str) -> SessionRecord | None:
         """See `SessionStore.get`."""
         rows = await self._rows(sql.GET, (tenant, session_id))
-        return SessionRecord(*rows[0]) if rows else None
+        return _record(rows[0]) if rows else None
 
     async def get_with_state(
         self, tenant: str, session_id: str
@@ -85,19 +85,28 @@ class SqliteStore:
         if not rows:
             return None
         *values, state = rows[0]
-        return SessionRecord(*values), state or b""
+        return _record(values), state or b""
 
     async def commit(self, commit: Commit) -> bool:
         """See `SessionStore.commit`."""
 
         def work(database: sqlite3.Connection) -> bool:
-            with _transaction(database):
+            with transaction(database):
                 session = _replace(database, commit.record, commit.expected_version)
                 if session is None:
                     return False
                 database.execute(sql.SET_STATE, (commit.state, session))
                 _add_chunk(database, session, commit)
             return True
+
+        return await self._on_thread(work)
+
+    async def complete(self, record: SessionRecord, expected_version: int) -> bool:
+        """See `SessionStore.complete`."""
+
+        def work(database: sqlite3.Connection) -> bool:
+            with transaction(database):
+                return _replace(database, record, expected_version) is not None
 
         return await self._on_thread(work)
 
@@ -117,7 +126,7 @@ class SqliteStore:
         """See `SessionStore.bury`."""
 
         def work(database: sqlite3.Connection) -> bool:
-            with _transaction(database):
+            with transaction(database):
                 session = _replace(database, record, expected_version)
                 if session is None:
                     return False
@@ -132,13 +141,13 @@ class SqliteStore:
         """See `SessionStore.list`."""
         # No id is empty, so every id is greater than the empty text.
         rows = await self._rows(sql.LIST, (tenant, after or "", limit))
-        return [SessionRecord(*row) for row in rows]
+        return [_record(row) for row in rows]
 
     async def ping(self) -> None:
         """See `SessionStore.ping`."""
 
         def work(database: sqlite3.Connection) -> None:
-            with _transaction(database):
+            with transaction(database):
                 database.execute(sql.PING)
 
         await self._on_thread(work)
@@ -165,17 +174,9 @@ class SqliteStore:
             raise translate(error) from error
 
 
-@contextmanager
-def _transaction(database: sqlite3.Connection) -> Iterator[None]:
-    database.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        database.execute("COMMIT")
-    except BaseException:
-        # Some failures (a full disk) have rolled back already.
-        if database.in_transaction:
-            database.execute("ROLLBACK")
-        raise
+def _record(row: Sequence[Any]) -> SessionRecord:
+    # The last column is a truth value, for which SQLite has only integers.
+    return replace(SessionRecord(*row), completed=bool(row[-1]))
 
 
 def _values(record: SessionRecord) -> tuple[Any, ...]:

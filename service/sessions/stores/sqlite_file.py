@@ -3,7 +3,8 @@
 import os
 import secrets
 import sqlite3
-from contextlib import closing, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +13,7 @@ from service.errors import ConfigError, OutOfStorage, ServiceError, Unavailable
 BUSY_SECONDS: Final = 2.0
 """Longest wait for another process's transaction."""
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 """Also moves with the format of states: older code must refuse a file it would misread."""
 
 _APPLICATION_ID: Final = 0x4C535452  # "LSTR"
@@ -21,6 +22,8 @@ _PAGE_BYTES: Final = 16_384
 _WAL_BYTES: Final = 64 * 1024**2
 _PRIMARY: Final = 0xFF
 _FSYNC_FAILURES: Final = frozenset({sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC})
+
+_COMPLETED: Final = "completed INTEGER NOT NULL DEFAULT 0 CHECK (completed IN (0, 1))"
 
 _SCHEMA: Final = f"""
 CREATE TABLE sessions (
@@ -38,6 +41,7 @@ CREATE TABLE sessions (
     updated_at REAL NOT NULL,
     metadata TEXT NOT NULL,
     state_bytes INTEGER NOT NULL,
+    {_COMPLETED},
     UNIQUE (tenant, id)
 ) STRICT;
 CREATE INDEX open_sessions ON sessions (tenant, id) WHERE status = 'open';
@@ -68,12 +72,15 @@ CREATE TABLE heartbeat (
 PRAGMA application_id = {_APPLICATION_ID};
 PRAGMA user_version = {SCHEMA_VERSION};
 """
+_MIGRATIONS: Final[Mapping[int, str]] = {1: f"ALTER TABLE sessions ADD COLUMN {_COMPLETED}"}
+"""What makes a file of one schema version one of the next."""
 
 
 def connect(path: Path) -> sqlite3.Connection:
     """Open a session database, creating file and directory for this user alone if they are missing.
 
-    The connection is in autocommit mode; callers write transactions out.
+    A file of an older release is brought up to date, and that release refuses it from then on. The connection is in
+    autocommit mode; callers write transactions out.
 
     Raises:
         ConfigError: The path cannot be used, the file is something else, or it is too new.
@@ -88,6 +95,7 @@ def connect(path: Path) -> sqlite3.Connection:
     try:
         _check_identity(connection, path)
         _set_up(connection)
+        _migrate(connection)
     except sqlite3.DatabaseError as error:
         connection.close()
         if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
@@ -97,6 +105,20 @@ def connect(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+@contextmanager
+def transaction(database: sqlite3.Connection) -> Iterator[None]:
+    """Write all of what happens inside, or nothing of it if an error comes out."""
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        database.execute("COMMIT")
+    except BaseException:
+        # Some failures (a full disk) have rolled back already.
+        if database.in_transaction:
+            database.execute("ROLLBACK")
+        raise
 
 
 def translate(error: sqlite3.DatabaseError) -> ServiceError:
@@ -152,7 +174,7 @@ def _check_identity(connection: sqlite3.Connection, path: Path) -> None:
     if _number(connection, "PRAGMA application_id") != _APPLICATION_ID:
         raise ConfigError(f"session store {path}: not a session database")
     version = _number(connection, "PRAGMA user_version")
-    if version != SCHEMA_VERSION:
+    if version != SCHEMA_VERSION and version not in _MIGRATIONS:
         raise ConfigError(
             f"session store {path}: schema {version}, this release reads {SCHEMA_VERSION}; "
             "use the release that wrote it, or another path"
@@ -166,6 +188,17 @@ def _set_up(connection: sqlite3.Connection) -> None:
     # What was deleted is overwritten where that costs no further writes.
     connection.execute("PRAGMA secure_delete = FAST")
     connection.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    """Bring an older file up to date, all of it or nothing."""
+    if _number(connection, "PRAGMA user_version") == SCHEMA_VERSION:
+        return
+    with transaction(connection):
+        # Another process that starts may have been faster: only here is the version known to stand.
+        for version in range(_number(connection, "PRAGMA user_version"), SCHEMA_VERSION):
+            connection.execute(_MIGRATIONS[version])
+            connection.execute(f"PRAGMA user_version = {version + 1}")
 
 
 def _number(connection: sqlite3.Connection, query: str) -> int:

@@ -18,6 +18,7 @@ RECORD_COLUMNS: Final = (
     "updated_at",
     "metadata",
     "state_bytes",
+    "completed",
 )
 """Fields of a `SessionRecord`, in order."""
 

@@ -73,6 +73,11 @@ class TimedStore:
         async with self._timed("commit"):
             return await self._store.commit(commit)
 
+    async def complete(self, record: SessionRecord, expected_version: int) -> bool:
+        """See `SessionStore.complete`."""
+        async with self._timed("complete"):
+            return await self._store.complete(record, expected_version)
+
     async def chunks(
         self, tenant: str, session_id: str, first_seq: int, limit: int
     ) -> list[ChunkRecord]:

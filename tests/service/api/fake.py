@@ -18,10 +18,17 @@ from service.ports import (
     EmbedResult,
     EncodeResult,
     ModelInfo,
+    QueryAnswer,
+    QueryCommand,
+    QueryResult,
+    RevisitCommand,
+    RevisitedChunk,
+    RevisitResult,
     StageTimes,
     TokenizeResult,
     TokenVectors,
 )
+from tests.service.api.fake_questions import fake_recall, out_of_sequence
 from tests.service.api.fake_tokens import fake_attention, fake_tokens
 
 
@@ -34,11 +41,32 @@ class FakeSession:
     keys: dict[str, int] = field(default_factory=dict)
     tokens: int = 0
     past: str = ""
+    completed: bool = False
+
+    @property
+    def version(self) -> int:
+        """How often it was written to: once a chunk, and once when it was completed."""
+        return len(self.texts) + self.completed
 
     @property
     def etag(self) -> str:
-        """Entity tag: how many chunks were read."""
-        return f"fake.{len(self.texts)}"
+        """Entity tag: the version."""
+        return f"fake.{self.version}"
+
+    def complete(self, if_match: tuple[str, ...] | None) -> None:
+        """Take no more chunks; a condition is about a session that still does."""
+        if not self.completed:
+            self.require(if_match)
+            self.completed = True
+
+    def require(self, if_match: tuple[str, ...] | None) -> None:
+        """Refuse if the entity tag is none of these."""
+        if if_match is not None and not {self.etag, "*"} & set(if_match):
+            raise PreconditionFailed(
+                "precondition_failed",
+                f"The session is at {self.etag}.",
+                extras={"next_seq": len(self.texts)},
+            )
 
     def read(self, text: str, dimensions: int) -> ChunkAnswer:
         """Read the next chunk; its vector depends on all chunks before it."""
@@ -80,6 +108,7 @@ class FakeEncoder:
         self._info = info
         self._gate = gate
         self._times = times or StageTimes()
+        self.recalls = False
         self._sessions: defaultdict[tuple[str, str], FakeSession] = defaultdict(FakeSession)
 
     def session(self, tenant: str, session_id: str) -> FakeSession:
@@ -150,6 +179,35 @@ class FakeEncoder:
             document = fake_vector(f"document {session.past}", self._info.dimensions)
         return AppendResult(answers, len(session.texts), session.etag, document, self._times)
 
+    async def revisit(self, command: RevisitCommand) -> RevisitResult:
+        """Complete, then look at chunks: their vectors depend on the whole document."""
+        await self._gate()
+        session = self.session(command.tenant, command.session_id)
+        for seq, text in enumerate(command.chunks, command.first_seq):
+            if session.texts[seq : seq + 1] != [text]:
+                raise out_of_sequence(len(session.texts), seq)
+        session.complete(command.if_match)
+        chunks = tuple(
+            RevisitedChunk(
+                seq, fake_vector(f"{session.past} {text}", self._info.dimensions), _words(text)
+            )
+            for seq, text in enumerate(command.chunks, command.first_seq)
+        )
+        return RevisitResult(chunks, sum(chunk.tokens + 2 for chunk in chunks), self._times)
+
+    async def query(self, command: QueryCommand) -> QueryResult:
+        """Hash questions; remember the texts that end with a question's words."""
+        await self._gate()
+        session = self.session(command.tenant, command.session_id)
+        embedded = await self.embed(command.texts, truncate=False)
+        answers = tuple(
+            QueryAnswer(
+                vector, _words(text), fake_recall(session.texts, text) if self.recalls else None
+            )
+            for vector, text in zip(embedded.vectors, command.texts, strict=True)
+        )
+        return QueryResult(answers, len(session.texts), session.etag, embedded.tokens, self._times)
+
     async def check(self) -> None:
         """Pass, unless the gate raises."""
         await self._gate()
@@ -168,19 +226,11 @@ class FakeEncoder:
             return ChunkAnswer(
                 kept.seq, kept.embedding, kept.tokens, kept.token_start, replayed=True
             )
-        if if_match is not None and not {session.etag, "*"} & set(if_match):
-            raise PreconditionFailed(
-                "precondition_failed",
-                f"The session is at {session.etag}.",
-                extras={"next_seq": expected},
-            )
+        if session.completed:
+            raise Conflict("session_completed", "complete", extras={"next_seq": expected})
+        session.require(if_match)
         if seq != expected:
-            raise Conflict(
-                "sequence_conflict",
-                f"The session expects chunk {expected}, not {seq}.",
-                "first_seq",
-                {"expected_seq": expected, "provided_seq": seq, "next_seq": expected},
-            )
+            raise out_of_sequence(expected, seq)
         return session.read(text, self._info.dimensions)
 
 

@@ -66,10 +66,10 @@ class FakeCatalog:
         if record is None:
             raise Gone("session_deleted", "deleted")
         read = self._encoder.session(tenant, session_id)
-        count = len(read.texts)
         return SessionRecord(
             tenant, session_id, "fake", record.model, record.fingerprint, "open",
-            count, count, read.tokens, 1.5, 2.5, record.metadata, 3_120,
+            read.version, len(read.texts), read.tokens, 1.5, 2.5, record.metadata, 3_120,
+            read.completed,
         )  # fmt: skip
 
     async def list(self, tenant: str, after: str | None, limit: int) -> list[SessionRecord]:
@@ -82,6 +82,13 @@ class FakeCatalog:
         record = await self.get(tenant, session_id)
         read = self._encoder.session(tenant, session_id)
         return record, fake_vector(f"document {read.past}", INFINI.dimensions)
+
+    async def complete(
+        self, tenant: str, session_id: str, if_match: tuple[str, ...] | None = None
+    ) -> SessionRecord:
+        await self.get(tenant, session_id)
+        self._encoder.session(tenant, session_id).complete(if_match)
+        return await self.get(tenant, session_id)
 
     async def delete(
         self, tenant: str, session_id: str, if_match: tuple[str, ...] | None = None

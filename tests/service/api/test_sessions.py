@@ -24,6 +24,7 @@ async def test_create_answers_with_the_whole_session(client):
         "id": "s1",
         "model": "infini",
         "status": "open",
+        "completed": False,
         "next_seq": 0,
         "tokens": 0,
         "memory_bytes": INFINI.memory_bytes,
@@ -80,6 +81,7 @@ async def test_head_tells_where_to_go_on(client):
     assert answer.status_code == 200
     assert answer.headers["next-seq"] == "2"
     assert answer.headers["etag"] == '"fake.2"'
+    assert answer.headers["session-completed"] == "false"
     assert answer.headers["cache-control"] == "no-store"
     assert answer.content == b""
     missing = await client.head("/v1/sessions/s2")

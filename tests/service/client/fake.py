@@ -10,7 +10,7 @@ from urllib.parse import unquote
 import httpx
 
 from models.chunking import split_text
-from tests.service.client import fake_tokens
+from tests.service.client import fake_sessions, fake_tokens
 from tests.service.client.vectors import DIMENSIONS, encoded, vector_of
 
 Fault = Callable[[httpx.Request], httpx.Response | None]
@@ -23,6 +23,7 @@ class FakeSession:
     status: str = "open"
     texts: list[str] = field(default_factory=list)
     answers: list[dict[str, Any]] = field(default_factory=list)
+    completed: bool = False
 
     @property
     def tokens(self) -> int:
@@ -92,9 +93,15 @@ class FakeService:
                 200, headers={"Next-Seq": str(len(session.texts))}
             ),
             ("GET", ""): lambda: httpx.Response(200, json=self._object(session_id)),
-            ("GET", "/embedding"): lambda: httpx.Response(200, json=document(session)),
+            ("GET", "/embedding"): lambda: httpx.Response(
+                200, json=fake_sessions.document(session)
+            ),
             ("POST", "/chunks"): lambda: append(session_id, session, json.loads(request.content)),
             ("POST", "/stream"): lambda: stream(session, request),
+            ("POST", "/complete"): lambda: fake_sessions.complete(
+                session, json.loads(request.content), lambda: self._object(session_id)
+            ),
+            ("POST", "/query"): lambda: fake_sessions.query(session, json.loads(request.content)),
         }
         return answers[request.method, below]()
 
@@ -105,6 +112,7 @@ class FakeService:
             "id": session_id,
             "model": session.model,
             "status": session.status,
+            "completed": session.completed,
             "next_seq": len(session.texts),
             "tokens": session.tokens,
             "memory_bytes": 4096,
@@ -162,15 +170,6 @@ def embeddings(body: dict[str, Any]) -> httpx.Response:
     return httpx.Response(200, json={"data": data[::-1], "usage": usage})
 
 
-def document(session: FakeSession) -> dict[str, Any]:
-    return {
-        "object": "document_embedding",
-        "embedding": encoded(vector_of("document", *session.texts), "base64"),
-        "tokens": session.tokens,
-        "next_seq": len(session.texts),
-    }
-
-
 def append(session_id: str, session: FakeSession, body: dict[str, Any]) -> httpx.Response:
     first = body.get("first_seq", len(session.texts))
     if first > len(session.texts):
@@ -181,7 +180,8 @@ def append(session_id: str, session: FakeSession, body: dict[str, Any]) -> httpx
     for seq, text in enumerate(body["chunks"], first):
         answer = read(session, seq, text)
         if answer is None:
-            return problem(409, "sequence_conflict", next_seq=len(session.texts))
+            code = "session_completed" if session.completed else "sequence_conflict"
+            return problem(409, code, next_seq=len(session.texts))
         answers.append(answer)
     result = {
         "object": "append",
@@ -192,7 +192,7 @@ def append(session_id: str, session: FakeSession, body: dict[str, Any]) -> httpx
         "replayed": all(answer["replayed"] for answer in answers),
     }
     if "document" in body.get("return", ()):
-        result["document"] = document(session)
+        result["document"] = fake_sessions.document(session)
     return httpx.Response(200, json=result)
 
 
@@ -200,6 +200,8 @@ def read(session: FakeSession, seq: int, text: str) -> dict[str, Any] | None:
     if seq < len(session.texts):
         same = session.texts[seq] == text
         return session.answers[seq] | {"replayed": True} if same else None
+    if session.completed:
+        return None
     start = session.tokens
     session.texts.append(text)
     session.answers.append(

@@ -24,6 +24,11 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "set in metadata": lambda client: client.create_session("infini", "s", {"x": {1}}),
     "cycle in metadata": lambda client: client.create_session("infini", "s", CYCLE),
     "number for metadata": lambda client: client.create_session("infini", "s", 5),
+    "lone surrogate in a question": lambda client: client.query("s", [LONE]),
+    "number for questions": lambda client: client.query("s", 5),
+    "lone surrogate in a chunk to look at": lambda client: client.second_look("s", [LONE], 0),
+    "number for chunks to look at": lambda client: client.second_look("s", 5, 0),
+    "number for an id to complete": lambda client: client.complete(5),
     "number for an id": lambda client: client.session(5),
 }
 

@@ -14,7 +14,7 @@ from sentence_transformers import SentenceTransformer
 
 from models.loading import load_encoder
 from models.weights import locate
-from service.client import Invalid, LongstreamClient
+from service.client import Conflict, Invalid, LongstreamClient
 from tests.running import RunningService
 from tests.texts import SENTENCES, varied_texts
 
@@ -87,7 +87,8 @@ def test_hostile_bodies_are_refused_fast_and_nothing_is_lost(
 ):
     before = http.get(f"/v1/sessions/{session}").json()
     slowest = 0.0
-    for path in ("/v1/embeddings", f"/v1/sessions/{session}/chunks", "/v1/sessions"):
+    below = [f"/v1/sessions/{session}/{what}" for what in ("chunks", "query", "complete")]
+    for path in ("/v1/embeddings", "/v1/sessions", *below):
         begun = time.perf_counter()
         answer = http.post(path, content=HOSTILE[name], headers=JSON)
         slowest = max(slowest, time.perf_counter() - begun)
@@ -147,6 +148,48 @@ def test_any_grouping_and_the_stream_give_the_same_vectors(service: RunningServi
     np.testing.assert_allclose(documents[1:], [documents[0]] * 2, atol=1e-5)
 
 
+def test_a_complete_document_is_looked_at_again_and_asked(
+    service: RunningService, http: httpx.Client
+):
+    texts, questions = [*SENTENCES[:5], " ".join(SENTENCES)], SENTENCES[6:8]
+    with LongstreamClient(service.url) as client:
+        session = client.create_session("infini").id
+        first = client.append(session, texts, 0, document=True)
+        before = client.session(session)
+        asked = client.query(session, questions)
+        plain = client.embed(questions, "infini").vectors
+        with pytest.raises(Invalid, match="ask a shorter one"):
+            client.query(session, ["word " * 255])
+        with pytest.raises(Conflict, match="sequence_conflict"):
+            client.second_look(session, ["other text"], 0)
+        assert client.session(session) == before
+        done = client.complete(session)
+        whole = client.second_look(session, texts, 0)
+        parts = [client.second_look(session, [one], i).chunks[0] for i, one in enumerate(texts)]
+        for more in (
+            lambda: client.append(session, ["more"], 6),
+            lambda: list(client.stream(session, "more")),
+        ):
+            with pytest.raises(Conflict, match="session_completed"):
+                more()
+        again = client.append(session, texts, 0)
+        after, document = client.session(session), client.document(session)
+        assert client.query(session, questions).next_seq == 6
+    assert (before.completed, done.completed, after) == (False, True, done)
+    assert whole.session == done
+    assert done.etag != before.etag
+    assert again.replayed
+    assert first.document is not None
+    np.testing.assert_array_equal(document.embedding, first.document.embedding)
+    np.testing.assert_allclose([one.embedding for one in asked.questions], plain, atol=1e-5)
+    np.testing.assert_allclose(
+        [one.embedding for one in parts], [one.embedding for one in whole.chunks], atol=1e-5
+    )
+    assert np.abs(whole.chunks[0].embedding - first.chunks[0].embedding).max() > 1e-4
+    head = http.head(f"/v1/sessions/{session}").headers
+    assert (head["next-seq"], head["session-completed"]) == ("6", "true")
+
+
 def test_what_happens_to_sessions_is_counted(http: httpx.Client, session: str):
     def events() -> dict[str, float]:
         counts: dict[str, float] = {}
@@ -159,11 +202,13 @@ def test_what_happens_to_sessions_is_counted(http: httpx.Client, session: str):
 
     before = events()
     http.post(f"/v1/sessions/{session}/chunks", json={"first_seq": 3, "chunks": ["one more"]})
+    for _ in range(2):
+        http.post(f"/v1/sessions/{session}/complete")
     http.delete(f"/v1/sessions/{session}")
     http.post("/v1/sessions", json={"model": "infini"})
     after = events()
     grown = {name for name, count in after.items() if count == before[name] + 1}
-    assert grown == {"append", "delete", "create"}
+    assert grown == {"append", "complete", "delete", "create"}
 
 
 def test_tokens_their_vectors_and_their_attention(service: RunningService):

@@ -14,6 +14,8 @@ from service.ports import (
     AttentionCommand,
     EmbedResult,
     ModelInfo,
+    QueryCommand,
+    RevisitCommand,
     StageTimes,
 )
 from tests.service.deployments.fakes import FakeHandle, Script
@@ -116,6 +118,16 @@ async def test_only_an_append_that_names_its_chunks_is_repeated(
         with pytest.raises(Unavailable, match="next_seq"):
             await port.append(command)
     assert handle.calls == [("append", "t/s", (command,), {})] * asked
+
+
+async def test_sessions_are_asked_where_their_state_is_and_again_after_a_death() -> None:
+    results = [object(), object()]
+    scripts = dict(zip(("revisit", "query"), (dies(1, one) for one in results), strict=True))
+    port, handle = port_over(**scripts)
+    look, ask = RevisitCommand("t", "s", 0, ("a",), ("e",)), QueryCommand("t", "s", ("a",))
+    assert [await port.revisit(look), await port.query(ask)] == results
+    assert handle.calls[::2] == handle.calls[1::2]
+    assert handle.calls[::2] == [("revisit", "t/s", (look,), {}), ("query", "t/s", (ask,), {})]
 
 
 async def test_errors_of_the_replica_arrive_as_themselves() -> None:

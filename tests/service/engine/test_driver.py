@@ -75,6 +75,16 @@ async def test_a_result_is_what_the_encoder_says(engine: Engine, encoder: Encode
     assert result.infer_s > 0
 
 
+async def test_a_memory_nobody_asked_for_is_not_kept(engine: Engine, encoder: Encoder):
+    memory = encoder.empty_memory()
+    segments = [segment(5, 6, 7), segment(8)]
+    with_it = await engine.submit(segments, memory)
+    without = await engine.submit(segments, memory, keep_memory=False)
+    assert [result.memory is None for result in (*with_it, *without)] == [False] * 2 + [True] * 2
+    for one, other in zip(with_it, without, strict=True):
+        np.testing.assert_allclose(one.total, other.total, atol=1e-6)
+
+
 async def test_work_that_waits_shares_a_step(engine: Engine, encoder: Encoder, counter: Counter):
     gate, empty = Gate(encoder), encoder.empty_memory()
     requests = [asyncio.create_task(engine.submit([segment(i)], empty)) for i in range(2, 8)]

@@ -2,8 +2,10 @@ import pytest
 from pydantic import ValidationError
 
 from service.schemas.attention import AttentionRequest
+from service.schemas.complete import CompleteRequest
 from service.schemas.embeddings import EmbeddingsRequest
 from service.schemas.encode import EncodeRequest
+from service.schemas.query import QueryRequest
 from service.schemas.sessions import AppendRequest, CreateSessionRequest
 
 
@@ -25,6 +27,10 @@ def test_defaults_are_what_the_contract_says():
     attention = AttentionRequest.model_validate({"model": "m", "input": "a"})
     assert attention.stages == ["weights"]
     assert (attention.context, attention.layers, attention.heads) == (None, None, None)
+    complete = CompleteRequest.model_validate({})
+    assert (complete.revisit, complete.first_seq, complete.chunks) == (False, None, None)
+    assert complete.encoding_format == "float"
+    assert QueryRequest.model_validate({"texts": ["a"]}).encoding_format == "float"
 
 
 @pytest.mark.parametrize(
@@ -44,10 +50,34 @@ def test_nothing_is_coerced(body):
         AppendRequest.model_validate(body)
 
 
-def test_a_wrong_text_ends_the_check():
+@pytest.mark.parametrize(
+    ("model", "body"),
+    [
+        (AppendRequest, {"chunks": [1] * 100_000}),
+        (QueryRequest, {"texts": [1] * 100_000}),
+        (CompleteRequest, {"revisit": True, "first_seq": 0, "chunks": [1] * 100_000}),
+    ],
+)
+def test_a_wrong_text_ends_the_check(model, body):
     with pytest.raises(ValidationError) as error:
-        AppendRequest.model_validate({"chunks": [1] * 100_000})
+        model.model_validate(body)
     assert error.value.error_count() == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"revisit": True}, "say what to look at"),
+        ({"revisit": True, "first_seq": 0}, "say what to look at"),
+        ({"revisit": True, "chunks": []}, "say what to look at"),
+        ({"first_seq": 0}, "with revisit: true only"),
+        ({"chunks": ["a"]}, "with revisit: true only"),
+    ],
+)
+def test_a_second_look_is_asked_for_as_a_whole(body, said):
+    with pytest.raises(ValidationError, match=said):
+        CompleteRequest.model_validate(body)
+    assert CompleteRequest.model_validate({"revisit": True, "first_seq": 0, "chunks": []}).revisit
 
 
 @pytest.mark.parametrize("member", ["x", 1, "tokens"])

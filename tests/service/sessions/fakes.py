@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from models.memory import Memory
 from service.errors import Unavailable
-from service.ports import AppendCommand, ModelInfo, StageTimes
+from service.ports import AppendCommand, ModelInfo, RevisitCommand, StageTimes
 from service.sessions.codec import MemoryShape, StateArrays, document_vector, encode
 from service.sessions.observer import SessionEvent
 from service.sessions.protocol import next_record
-from service.sessions.reading import Reading
+from service.sessions.reading import Reading, SecondLook
 from service.sessions.records import ChunkRecord, KeyRecord, SessionRecord
 from service.sessions.state import SessionState
 from service.sessions.stores.base import Commit, SessionStore
@@ -50,6 +50,7 @@ class FakeReader:
         self.meanwhile: Callable[[str], Awaitable[object]] | None = None
         self.distort: Callable[[Reading], Reading] = lambda reading: reading
         self.texts: list[str] = []
+        self.looked: list[tuple[str, ...]] = []
         self.shape: MemoryShape = SHAPE
 
     def empty(self) -> Memory:
@@ -65,6 +66,17 @@ class FakeReader:
         if text == self.fail_on:
             raise Unavailable("overloaded", "the queue is full")
         return self.distort(self.compute(text, memory))
+
+    async def look(self, texts: Sequence[str], memory: Memory) -> SecondLook:
+        self.looked.append(tuple(texts))
+        await asyncio.sleep(0)
+        readings = [self.compute(text, memory) for text in texts]
+        return SecondLook(
+            np.stack([reading.embedding for reading in readings]),
+            tuple(reading.tokens for reading in readings),
+            sum(reading.tokens + 2 for reading in readings),
+            StageTimes(infer=0.25),
+        )
 
     def compute(self, text: str, memory: Memory) -> Reading:
         tokens = len(text.split())
@@ -133,6 +145,12 @@ def command(
     document: bool = False,
 ) -> AppendCommand:
     return AppendCommand(TENANT, session, chunks, first, if_match, key, want_document=document)
+
+
+def revisit(
+    *chunks: str, first: int = 0, if_match: tuple[str, ...] | None = None
+) -> RevisitCommand:
+    return RevisitCommand(TENANT, "s", first, chunks, if_match)
 
 
 def make_record(

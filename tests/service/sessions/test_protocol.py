@@ -148,3 +148,45 @@ def test_answers_of_the_running_request_are_never_forgotten(
     next_seq, kept, request_first, expected
 ):
     assert protocol.forget_before(next_seq, kept, request_first) == expected
+
+
+COMPLETED = protocol.completed_record(RECORD, 99.0)
+
+
+def test_completing_moves_the_version_and_nothing_else():
+    assert replace(RECORD, completed=True, version=6, updated_at=99.0) == COMPLETED
+    assert COMPLETED.etag != RECORD.etag
+    assert not RECORD.completed
+    assert protocol.next_record(COMPLETED, 1, 1, 1.0).completed
+
+
+@pytest.mark.parametrize("seq", [5, 8, 3, 1])
+@pytest.mark.parametrize("if_match", [None, ("*",), (RECORD.etag,), (COMPLETED.etag,)])
+def test_a_complete_document_takes_no_chunk_under_any_condition(seq, if_match):
+    kept = make_chunk(3) if seq == 3 else None
+    with pytest.raises(Conflict) as caught:
+        decide(COMPLETED, kept, seq, OTHER, if_match)
+    assert caught.value.code == "session_completed"
+    assert "begin another session" in caught.value.detail
+
+
+def test_a_complete_document_replays():
+    assert decide(COMPLETED, make_chunk(3), 3, SAME) == Replay(make_chunk(3))
+    protocol.require_incomplete(RECORD)
+
+
+@pytest.mark.parametrize(
+    ("kept", "seq", "digest", "said"),
+    [
+        (make_chunk(3), 3, OTHER, "other content"),
+        (None, 3, SAME, "no longer kept"),
+        (None, 5, SAME, "never read: the session has 5 chunks"),
+        (None, 2**53 - 1, SAME, "never read"),
+    ],
+)
+def test_what_was_not_read_under_a_number_conflicts(kept, seq, digest, said):
+    protocol.require_read(RECORD, make_chunk(3), 3, SAME)
+    with pytest.raises(Conflict, match=said) as caught:
+        protocol.require_read(RECORD, kept, seq, digest)
+    assert caught.value.code == "sequence_conflict"
+    assert caught.value.extras == {"expected_seq": 5, "provided_seq": seq, "next_seq": 5}

@@ -138,6 +138,6 @@ async def test_a_state_of_a_newer_release_is_kept(catalog, store, monkeypatch):
         patch.setattr("service.sessions.codec._VERSION", 3)
         newer = encode(make_state())
     await advance(store, record, newer)
-    with pytest.raises(Unavailable, match="newer release"):
+    with pytest.raises(Unavailable, match="another release"):
         await catalog.document(TENANT, "s")
     assert (await catalog.get(TENANT, "s")).status == "open"

@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from service.sessions.protocol import tombstone
+from service.sessions.protocol import completed_record, tombstone
 from service.sessions.records import SessionRecord
 from service.sessions.stores import open_store
 from tests.service.sessions.fakes import make_commit, make_record
@@ -79,6 +79,15 @@ class Agreement(RuleBasedStateMachine):
         stale = replace(record, version=version, next_seq=version, incarnation=incarnation)
         if not same:
             assert self.both("commit", make_commit(stale, "late", "k1", 9)) is False
+
+    @rule(tenant=tenants, name=names, back=st.integers(-2, 2), incarnation=incarnations)
+    def complete(self, tenant, name, back, incarnation):
+        record = self.known(tenant, name)
+        version = record.version + back
+        done = replace(completed_record(record, 60.0), incarnation=incarnation)
+        if self.both("complete", done, version):
+            assert (back, record.incarnation, record.status) == (0, incarnation, "open")
+            self.records[tenant, name] = done
 
     @rule(
         tenant=tenants,

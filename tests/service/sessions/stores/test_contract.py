@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from service.sessions.protocol import tombstone
+from service.sessions.protocol import completed_record, tombstone
 from service.sessions.records import KeyRecord, SessionRecord
 from service.sessions.stores import SessionStore
 from tests.service.sessions.fakes import TENANT, make_chunk, make_commit, make_record
@@ -84,6 +84,54 @@ async def test_one_of_many_racing_commits_wins(store):
     winner = commits[results.index(True)]
     assert await store.get_with_state(TENANT, "s") == (winner.record, winner.state)
     assert await store.chunks(TENANT, "s", 0, 10) == [winner.chunk]
+
+
+async def test_completing_keeps_everything_and_stands(store):
+    record = await grown(store, RECORD, 2, key="k")
+    _, state = await store.get_with_state(TENANT, "s")
+    done = completed_record(record, 50.0)
+    assert await store.complete(done, expected_version=2) is True
+    found = await store.get(TENANT, "s")
+    assert found == done
+    assert found.completed is True
+    assert await store.get_with_state(TENANT, "s") == (done, state)
+    assert await store.chunks(TENANT, "s", 0, 10) == [make_chunk(0), make_chunk(1)]
+    assert await store.key(TENANT, "s", "k") == KeyRecord("k", b"d" * 32, 1)
+    assert await store.list(TENANT, None, 10) == [done]
+    # What was computed before it came too late.
+    assert await store.commit(make_commit(record)) is False
+    assert await store.get(TENANT, "s") == done
+    assert await store.bury(tombstone(done, "deleted", 51.0), expected_version=3) is True
+
+
+@pytest.mark.parametrize("wrong", ["version", "incarnation", "status", "session", "tenant"])
+async def test_a_completion_that_does_not_match_changes_nothing(store, wrong):
+    record = await grown(store, RECORD, 2)
+    done = completed_record(record, 50.0)
+    stale = {
+        "version": replace(done, version=2),
+        "incarnation": replace(done, incarnation="i2"),
+        "status": done,
+        "session": replace(done, id="other"),
+        "tenant": replace(done, tenant="tenant-b"),
+    }[wrong]
+    if wrong == "status":
+        record = tombstone(record, "lost", 9.0)
+        assert await store.bury(record)
+    assert await store.complete(stale, expected_version=stale.version - 1) is False
+    assert await store.get(TENANT, "s") == record
+    assert await store.get("tenant-b", "s") is None
+    assert await store.get(TENANT, "other") is None
+
+
+async def test_an_append_and_a_completion_that_race_do_not_both_win(store):
+    record = RECORD
+    await store.create(record, b"begin")
+    commit, done = make_commit(record), completed_record(record, 50.0)
+    results = await asyncio.gather(store.commit(commit), store.complete(done, record.version))
+    assert sorted(results) == [False, True]
+    assert await store.get(TENANT, "s") == (commit.record if results[0] else done)
+    assert await store.chunks(TENANT, "s", 0, 9) == ([commit.chunk] if results[0] else [])
 
 
 async def test_chunks_come_in_order_from_where_they_are_asked_for(store):

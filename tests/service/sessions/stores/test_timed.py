@@ -9,7 +9,8 @@ from service.sessions.stores.timed import TimedStore
 
 RECORD = SessionRecord("t", "s", "i", "m", "f", "open", 0, 0, 0, 1.0, 1.0, "{}", 0)
 NEXT = SessionRecord("t", "s", "i", "m", "f", "open", 1, 1, 2, 1.0, 2.0, "{}", 0)
-GRAVE = SessionRecord("t", "s", "i", "m", "f", "deleted", 2, 1, 2, 1.0, 2.0, "{}", 0)
+DONE = SessionRecord("t", "s", "i", "m", "f", "open", 2, 1, 2, 1.0, 3.0, "{}", 0, completed=True)
+GRAVE = SessionRecord("t", "s", "i", "m", "f", "deleted", 3, 1, 2, 1.0, 2.0, "{}", 0)
 CHUNK = ChunkRecord(0, b"d" * 32, b"e" * 4, 2, 0)
 
 
@@ -33,12 +34,14 @@ async def test_every_operation_is_passed_on_and_timed():
         assert await store.chunks("t", "s", 0, 10) == [CHUNK]
         assert await store.key("t", "s", "k") is None
         assert await store.list("t", None, 10) == [NEXT]
+        assert await store.complete(DONE, expected_version=7) is False
+        assert await store.complete(DONE, expected_version=1) is True
         await store.ping()
         assert await store.bury(GRAVE, expected_version=7) is False
         assert await store.bury(GRAVE) is True
-    counts = {"create": 2, "bury": 2}
+    counts = {"create": 2, "complete": 2, "bury": 2}
     for operation in (
-        "create", "get", "get_with_state", "commit", "chunks", "key", "bury", "list", "ping",
+        "create", "get", "get_with_state", "commit", "complete", "chunks", "key", "bury", "list", "ping",
     ):  # fmt: skip
         count = _count(metrics, "store_operation_duration_seconds_count", operation)
         assert count == counts.get(operation, 1), operation

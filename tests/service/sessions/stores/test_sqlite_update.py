@@ -1,0 +1,102 @@
+"""Files that an older release wrote."""
+
+import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from service.errors import Unavailable
+from service.sessions.protocol import completed_record
+from service.sessions.stores import SqliteStore
+from service.sessions.stores import sqlite_queries as sql
+from service.sessions.stores.sqlite_file import SCHEMA_VERSION, connect
+from tests.service.sessions.fakes import TENANT, make_record
+from tests.service.sessions.stores.test_sqlite import number
+
+RECORD = make_record()
+SCHEMA_1 = """
+CREATE TABLE sessions (session INTEGER PRIMARY KEY, tenant TEXT NOT NULL, id TEXT NOT NULL, incarnation TEXT NOT NULL,
+    model TEXT NOT NULL, fingerprint TEXT NOT NULL, status TEXT NOT NULL, version INTEGER NOT NULL,
+    next_seq INTEGER NOT NULL, tokens INTEGER NOT NULL, created_at REAL NOT NULL, updated_at REAL NOT NULL,
+    metadata TEXT NOT NULL, state_bytes INTEGER NOT NULL, UNIQUE (tenant, id)) STRICT;
+CREATE INDEX open_sessions ON sessions (tenant, id) WHERE status = 'open';
+CREATE TABLE states (session INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT;
+CREATE TABLE chunks (session INTEGER NOT NULL, seq INTEGER NOT NULL, digest BLOB NOT NULL, embedding BLOB NOT NULL,
+    tokens INTEGER NOT NULL, token_start INTEGER NOT NULL, PRIMARY KEY (session, seq)) STRICT, WITHOUT ROWID;
+CREATE TABLE keys (session INTEGER NOT NULL, key TEXT NOT NULL, digest BLOB NOT NULL, first_seq INTEGER NOT NULL,
+    PRIMARY KEY (session, key)) STRICT, WITHOUT ROWID;
+CREATE TABLE heartbeat (one INTEGER PRIMARY KEY CHECK (one = 1), beats INTEGER NOT NULL) STRICT;
+PRAGMA application_id = 1280529490;
+PRAGMA user_version = 1;
+INSERT INTO sessions VALUES (7, 'tenant-a', 's', 'i1', 'fake', '%s', 'open', 0, 0, 0, 1.5, 2.5, '{"title":"ü"}', 0);
+INSERT INTO states VALUES (7, x'00ff');
+"""
+"""A file as the release before completion wrote it, with one session."""
+
+
+def write_old(path: Path) -> None:
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.executescript(SCHEMA_1 % RECORD.fingerprint)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "old" / "sessions.sqlite3"
+
+
+async def test_a_file_of_an_older_release_is_brought_up_to_date_and_keeps_its_sessions(path):
+    write_old(path)
+    async with SqliteStore(path) as store:
+        assert await store.get_with_state(TENANT, "s") == (RECORD, b"\x00\xff")
+        done = completed_record(RECORD, 9.0)
+        assert await store.complete(done, expected_version=0) is True
+    assert number(path, "PRAGMA user_version") == SCHEMA_VERSION == 2
+    async with SqliteStore(path) as store:
+        assert await store.get(TENANT, "s") == done
+
+
+async def test_an_updated_file_is_what_a_new_one_is(tmp_path):
+    old, new = tmp_path / "older" / "s.db", tmp_path / "new" / "s.db"
+    write_old(old)
+    columns = {}
+    for path in (old, new):
+        async with SqliteStore(path) as store:
+            columns[path] = await store._rows("PRAGMA table_info(sessions)", ())
+    assert columns[old] == columns[new]
+    with closing(sqlite3.connect(old)) as connection, pytest.raises(sqlite3.IntegrityError):
+        connection.execute("UPDATE sessions SET completed = 2")
+
+
+def test_many_may_update_the_file_at_once(tmp_path):
+    together = threading.Barrier(6)
+
+    def open_one(path):
+        together.wait(timeout=30)
+        with closing(connect(path)) as connection:
+            connection.execute(sql.PING)
+
+    for turn in range(5):
+        path = tmp_path / f"{turn}" / "sessions.sqlite3"
+        write_old(path)
+        with ThreadPoolExecutor(6) as pool:
+            for done in [pool.submit(open_one, path) for _ in range(6)]:
+                done.result(timeout=60)
+        assert number(path, "SELECT beats FROM heartbeat") == 6
+        assert number(path, "PRAGMA user_version") == 2
+
+
+async def test_an_update_that_fails_leaves_the_file_as_it_was(path, monkeypatch):
+    write_old(path)
+    broken = {1: "ALTER TABLE sessions ADD COLUMN metadata TEXT"}
+    with monkeypatch.context() as patch:
+        patch.setattr("service.sessions.stores.sqlite_file._MIGRATIONS", broken)
+        with pytest.raises(Unavailable, match="duplicate column"):
+            await SqliteStore(path).__aenter__()
+    assert number(path, "PRAGMA user_version") == 1
+    async with SqliteStore(path) as store:
+        assert await store.get(TENANT, "s") == RECORD
