@@ -176,7 +176,11 @@ class Encoder(nn.Module):
         return EncoderOutput(sums + added, x + added / len(x), _with_parts(carried, [read]))
 
     def inspect(self, segment: Segment, memory: Memory | None) -> list[Inspection]:
-        """Encode one segment and keep how each layer's attention came to its output, first layer first."""
+        """Encode one segment and keep how each layer's attention came to its output, first layer first.
+
+        Where some layers have a memory, the share of it is 0 in the others. What a reader adds is not attention, and
+        not shown.
+        """
         ids, packing = pack([segment])
         x = self._embed(ids, packing)
         inspections = []
@@ -184,7 +188,8 @@ class Encoder(nn.Module):
             before = self._layer(memory, index) if memory and block.attention.has_memory else None
             found = block.attention.inspect(x, before)
             if self.has_memory and found.memory_share is None:  # a layer below those with a memory
-                found = replace(found, memory_share=torch.zeros(found.outputs.shape[:2]))
+                nothing = found.outputs.new_zeros(found.outputs.shape[:2])
+                found = replace(found, memory_share=nothing)
             inspections.append(found)
             attended = block.attention.output(inspections[-1].outputs.transpose(0, 1).flatten(1))
             x = block.finish(x, attended)

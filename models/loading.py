@@ -75,8 +75,8 @@ def load_encoder(
         adapter: `packaged` for the one that comes with the variant, if any; `none`; or a file.
 
     Raises:
-        WeightsError: unknown variant; the checkpoint is missing, incomplete or of another architecture; the adapter
-            is missing, of another variant, or trained on another base.
+        WeightsError: unknown variant; options that its shapes do not allow; the checkpoint is missing, incomplete or
+            of another architecture; the adapter is missing, of another variant, or trained on another base.
     """
     _require_known(attention)
     checkpoint = locate(weights)
@@ -92,9 +92,8 @@ def load_encoder(
             memory_rank=header.memory_rank,
         )
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(
-            0
-        )  # what nothing is loaded into is the same in every process, and so is the fingerprint
+        # What nothing is loaded into is the same in every process, and so is the fingerprint.
+        torch.manual_seed(0)
         encoder = build_encoder(attention, config, options)
     load_base(encoder, checkpoint.file("model.safetensors"), config.layers)
     base_sha256 = _base_sha256(encoder)
@@ -195,8 +194,18 @@ def _require_known(attention: str) -> None:
 
 
 def build_encoder(attention: str, config: EncoderConfig, options: AttentionOptions) -> Encoder:
-    """Assemble an encoder with random parameters."""
+    """Assemble an encoder with random parameters.
+
+    Raises:
+        WeightsError: the options leave no layer a memory, or ask for a rank that the width does not have.
+    """
     variant = variants()[attention]
+    if variant.has_memory and not 0 <= options.memory_from < config.layers:
+        raise WeightsError(
+            f"memory_from is {options.memory_from}; {attention} has layers 0 to {config.layers - 1}"
+        )
+    if not 0 <= options.memory_rank <= config.width:
+        raise WeightsError(f"memory_rank is {options.memory_rank}, not in [0, {config.width}]")
     reader = variant.reader(config.width) if variant.reader else None
     return Encoder(config, lambda layer: variant.attend(config, options, layer), reader)
 

@@ -15,7 +15,7 @@ class Variant:
     """The parts of an encoder that are not the base's.
 
     Attributes:
-        attention: Builds one layer's attention.
+        attention: What each layer attends with.
         reader: Reads earlier segments into a segment's vector; None for most variants.
     """
 
@@ -23,7 +23,10 @@ class Variant:
     reader: type[ContextReader] | None = None
 
     def attend(self, config: EncoderConfig, options: AttentionOptions, layer: int) -> Attention:
-        """Build the attention of a layer, counted from 0: plain multi-head below the first with a memory."""
+        """Build the attention of a layer, counted from 0.
+
+        A variant with memory has none below `options.memory_from`: there it attends as `multi-head` does.
+        """
         if self.has_memory and layer < options.memory_from:
             return MultiHeadAttention(config, options)
         return self.attention(config, options)

@@ -46,7 +46,7 @@ class ModelConfig(_Frozen):
     """Name clients put into `model`."""
     attention: str
     """Key of the attention registry: `self-attention`, `causal`, `bidirectional`, `multi-head`, `multi-head-weighted`,
-    `infini`."""
+    `infini`, `infini-plus`."""
     weights: str = DEFAULT_WEIGHTS
     """`package:NAME` (an installed weights package), `hub:OWNER/NAME@REVISION`, or a directory."""
     adapter: str = "packaged"

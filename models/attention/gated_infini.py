@@ -39,9 +39,7 @@ class GatedInfiniAttention(InfiniAttention):
         """Return what is left of a memory when a segment's content is about to be written."""
         if memory.empty or not len(x):
             return memory
-        share = torch.sigmoid(
-            self.keep(x).mean(0)
-        ).float()  # a mean of logits is the logit of the mean token
+        share = torch.sigmoid(self.keep(x).mean(0)).float()  # the logit of the mean token
         parts = {
             name: share.view(-1, *[1] * (part.ndim - 1)) * part
             for name, part in memory.parts.items()

@@ -25,12 +25,23 @@ LIMITS: Final[Mapping[str, str]] = {
     "bidirectional": "Two softmax passes a layer: slower than `multi-head`, for nearly the same vectors.",
     "multi-head": "The base itself; nothing was trained.",
     "multi-head-weighted": "Only 72 numbers were trained, on the pairs of few domains.",
-    "infini": "Its gates are not trained yet: the memory is read with sigmoid(-2) = 0.12 in every head, and no gain "
-    "from it is claimed. With an empty memory it is exactly `multi-head`.",
+    "infini": "The memory never forgets: what is new is a smaller and smaller part of it. With an empty memory it is "
+    "exactly `multi-head`: a text alone gains nothing from it.",
+    "infini-plus": "Memory gates and the reader say what to keep and what to hear; they were trained on parts of at "
+    "most 24 chunks, and what they do beyond that was not trained. With an empty memory it is exactly `multi-head`: a "
+    "text alone gains nothing from it.",
 }
 GENERAL_LIMITS: Final = (
-    "English only (the base's vocabulary), segments of 256 tokens, mean pooling. It was taught by the base on the "
-    "texts of DATA.md, inherits what the base gets wrong, and agrees with it less on other kinds of text."
+    "English only (the base's vocabulary), segments of 256 tokens, mean pooling. It inherits what the base gets "
+    "wrong."
+)
+TAUGHT_LIMITS: Final = (
+    "It was taught by the base on the texts of DATA.md, and agrees with it less on other kinds of "
+    "text."
+)
+REMEMBERING_LIMITS: Final = (
+    "Its memory was trained to find chunks of a document by queries, on the sets above; other uses of a chunk's vector "
+    "were not trained for."
 )
 
 
@@ -80,9 +91,16 @@ def card(
         variants()[variant].summary,
         f"## Figures\n\n{_table(row, report)}",
         f"## How it was trained\n\n{_training(run) if run else 'Nothing of it was trained.'}",
-        f"## Limits\n\n{LIMITS[variant]}\n\n{GENERAL_LIMITS}",
+        f"## Limits\n\n{' '.join(_limits(variant, run))}",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _limits(variant: str, run: Mapping[str, Any] | None) -> list[str]:
+    said = [LIMITS[variant], GENERAL_LIMITS]
+    if run is None:
+        return said
+    return [*said, REMEMBERING_LIMITS if _of_memory(run) else TAUGHT_LIMITS]
 
 
 def _figures(row: Mapping[str, Any], report: Mapping[str, Any]) -> dict[str, float | int]:
@@ -127,7 +145,33 @@ def _table(row: Mapping[str, Any], report: Mapping[str, Any]) -> str:
     )
 
 
+def _of_memory(run: Mapping[str, Any]) -> bool:
+    """Return whether `models.fit.context` wrote this: its runs have sets of documents where others have texts."""
+    return "sets" in run
+
+
 def _training(run: Mapping[str, Any]) -> str:
+    return _memory_training(run) if _of_memory(run) else _adapter_training(run)
+
+
+def _memory_training(run: Mapping[str, Any]) -> str:
+    stages = {name: part for name, part in run["recipe"].items() if isinstance(part, Mapping)}
+    steps = ", then ".join(
+        f"{part['steps']:,} steps of the {name}" for name, part in stages.items()
+    )
+    rows = [
+        (f"{name}.{key}", value) for name, part in stages.items() for key, value in part.items()
+    ]
+    rows += [(name, value) for name, value in run["recipe"].items() if name not in stages]
+    recipe = "\n".join(f"| {name} | {value} |" for name, value in rows if value is not None)
+    return (
+        f"Only what acts behind a memory: {steps}, on {run['device']}, drawn with seed {run['seed']} from documents "
+        f"and queries of {', '.join(run['sets'])} (`DATA.md`; `-hidden`: copies that name their topic only at first)."
+        f"\n\n```sh\n{run['command']}\n```\n\n| recipe | |\n|---|---|\n{recipe}"
+    )
+
+
+def _adapter_training(run: Mapping[str, Any]) -> str:
     recipe = "\n".join(f"| {name} | {value} |" for name, value in run["recipe"].items())
     held_out = ", ".join(f"{name} {value:.4f}" for name, value in run["held_out"].items())
     return (

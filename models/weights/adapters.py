@@ -15,6 +15,7 @@ from models.config import ScoreName
 from models.errors import WeightsError
 
 FORMAT: Final = "longstream-adapter-1"
+_COUNT_DIGITS: Final = 6  # no encoder has a million layers
 _ADAPTABLE = re.compile(r"blocks\.\d+\.attention(_norm)?\.|reader\.")
 
 
@@ -26,8 +27,8 @@ class AdapterHeader:
         attention: Variant it belongs to.
         base: sha256 of the base it was trained on, as `LoadedEncoder.base_sha256`.
         score: Score function it was trained with.
-        memory_from: First layer with a memory.
-        memory_rank: Rank of what it adds to the projections on the memory's side.
+        memory_from: First layer with a memory; 0 where the file is silent.
+        memory_rank: Rank of what it adds to the projections on the memory's side; 0 where the file is silent.
     """
 
     attention: str
@@ -83,13 +84,19 @@ def read_header(file: Path) -> AdapterHeader:
             metadata["attention"],
             metadata["base"],
             cast("ScoreName", metadata["score"]),
-            int(metadata.get("memory_from", 0)),
-            int(metadata.get("memory_rank", 0)),
+            _count(metadata.get("memory_from", "0")),
+            _count(metadata.get("memory_rank", "0")),
         )
     except KeyError as error:
         raise WeightsError(f"{file.name} does not say its {error.args[0]}") from error
     except ValueError as error:
         raise WeightsError(f"{file.name} is not a longstream adapter: {error}") from error
+
+
+def _count(written: str) -> int:
+    if not (written.isascii() and written.isdecimal() and len(written) <= _COUNT_DIGITS):
+        raise ValueError(f"{written[:20]!r} is not a number of layers or a rank")
+    return int(written)
 
 
 def load_adapter(encoder: nn.Module, file: Path, own: set[str]) -> None:

@@ -19,9 +19,9 @@ class Candidates:
 
     Attributes:
         vectors: Chunk vectors of the step, unit length, *shape* (c, d).
-        documents: Document of each, *shape* (c,).
-        gold: Which chunks answer which query, *shape* (q, c).
-        asked: Document of each query, *shape* (q,).
+        documents: Which of the step's documents each is of, *shape* (c,).
+        gold: Which chunks answer which query, at least one each, *shape* (q, c).
+        asked: Which of the step's documents each query is about, *shape* (q,).
     """
 
     vectors: Float[Tensor, "c d"]

@@ -101,12 +101,14 @@ class Draws:
         return [kept.data.name for kept in self._sets]
 
     def draw(self, step: int) -> Draw:
-        """Return what a step trains on."""
+        """Return what a step trains on: at least one query, of at least one document."""
         draw = np.random.default_rng([self.seed, step])
-        kept = self._sets[draw.choice(len(self._sets), p=self._shares)]
-        documents = draw.choice(kept.usable, self._documents, replace=False)
-        readings = tuple(self._read(kept, int(index), draw) for index in documents)
-        return Draw(kept.data.name, readings)
+        while True:  # it may happen that all parts miss what their documents are asked about
+            kept = self._sets[draw.choice(len(self._sets), p=self._shares)]
+            documents = draw.choice(kept.usable, self._documents, replace=False)
+            readings = tuple(self._read(kept, int(index), draw) for index in documents)
+            if any(reading.queries for reading in readings):
+                return Draw(kept.data.name, readings)
 
     def _read(self, kept: "_Set", index: int, draw: np.random.Generator) -> Reading:
         chunks = kept.data.documents[index]
@@ -128,7 +130,7 @@ class Draws:
         return Reading(Span(index, start, chunks[start:end]), before, tuple(texts), tuple(golds))
 
     def _before(self, kept: "_Set", index: int, draw: np.random.Generator) -> Span | None:
-        """Draw the end of another document, at most half as long as what follows."""
+        """Draw the end of another document, shorter than half of the longest part; None if it is the same one."""
         other = int(draw.choice(kept.usable))
         if other == index:
             return None

@@ -1,5 +1,6 @@
 """What the two stages train: memory inside the layers through the encoder, the reader over kept states."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import asdict
@@ -18,7 +19,7 @@ from models.loading import LoadedEncoder
 from models.reader import ContextReader
 
 
-class _Contrast:
+class _Contrast(ABC):
     """What both stages share: queries against chunks, and the chunks of earlier steps.
 
     Args:
@@ -64,7 +65,7 @@ class _Contrast:
         return {"sequence": weight * found["sequence"], "batch": (1 - weight) * found["batch"]}
 
     def figures(self) -> Mapping[str, float]:
-        """Return the mean gate of each layer: a memory that is not listened to shows here."""
+        """Return the mean gate of each layer, without what it adds for a token: a memory not listened to shows here."""
         return {
             f"gate_{name.split('.')[1]}": torch.sigmoid(p.detach()).mean().item()
             for name, p in self.parameters.items()
@@ -79,8 +80,9 @@ class _Contrast:
         """Go on with them."""
         self._queue.load_state_dict(state)
 
+    @abstractmethod
     def _read(self, draw: Draw) -> Tensor:
-        raise NotImplementedError
+        """Return the chunk vectors of a step, unit length, *shape* (c, d)."""
 
 
 class ThroughEncoder(_Contrast):
@@ -99,6 +101,9 @@ class OverStates(_Contrast):
         stage: How to train.
         parameters: The reader's, by their names in the encoder.
         states: Where token states come from.
+
+    Raises:
+        TypeError: the variant has no reader.
     """
 
     def __init__(

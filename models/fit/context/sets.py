@@ -72,7 +72,7 @@ def hide_topics(data: RetrievalSet, seed: int) -> RetrievalSet | None:
         seed: Seed of the draws.
 
     Returns:
-        None if no document has such words.
+        None if that leaves no query.
     """
     documents: list[tuple[str, ...]] = []
     queries: list[Query] = []

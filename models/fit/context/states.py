@@ -31,7 +31,9 @@ class States:
     """Keeps the token states of documents in memory, 768 bytes a token of width 384.
 
     Args:
-        model: Whose attention, with its memory, reads the documents; its reader does not.
+        model: Whose attention, with its memory, reads each document from its beginning; its reader does not. So what
+            the attention remembers is the document alone, also where a part starts later or another document is read
+            before it: that, only the reader sees.
         sets: Training sets, by name.
     """
 
@@ -105,7 +107,7 @@ def _with_context(
     states = [state for document in documents for state in document]
     lengths = [len(document) for document in documents]
     packing = Packing(tuple(len(state.tokens) for state in states))
-    x = torch.cat([state.tokens for state in states]).float().clone()
+    x = torch.cat([state.tokens for state in states]).float()
     sums = torch.stack([x[rows].sum(0) for rows in packing.slices])
     topics, _ = pool_topics(x, reader.topic(x), packing)
     directions = F.normalize(sums, dim=-1)

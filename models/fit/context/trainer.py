@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ LEAST_RATE: Final = 0.05
 """Steps over which the rates rise; the share of the highest that they end at."""
 
 
+@runtime_checkable
 class Objective(Protocol):
     """What a run trains, and what for.
 
@@ -53,6 +54,9 @@ class ContextTrainer:
         steps: Steps of the whole run.
         rates: Highest learning rate of each parameter.
         folder: Where the run's log and checkpoint lie; a checkpoint found there is taken up.
+
+    Raises:
+        FitError: the checkpoint is of another run.
     """
 
     def __init__(
@@ -140,6 +144,11 @@ class ContextTrainer:
         if state["run"] != self._identity:
             raise FitError(
                 f"{self._checkpoint} is of a run with another recipe, seed or data; use another folder"
+            )
+        kept = {name: tensor.shape for name, tensor in state["parameters"].items()}
+        if kept != {name: parameter.shape for name, parameter in self.parameters.items()}:
+            raise FitError(
+                f"{self._checkpoint} is of a run of other parameters; use another folder"
             )
         self.step = state["step"]
         with torch.no_grad():

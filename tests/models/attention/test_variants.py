@@ -73,6 +73,7 @@ LOOKS_AHEAD = {
     "multi-head": True,
     "multi-head-weighted": True,
     "infini": True,
+    "infini-plus": True,
 }
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from models.attention import ATTENTIONS
 from models.checkpoints import packaged
-from models.fit.cards import LIMITS, card
+from models.fit.cards import LIMITS, REMEMBERING_LIMITS, TAUGHT_LIMITS, card
 from models.weights import read_card
 
 REPORT: dict[str, Any] = {
@@ -37,6 +37,19 @@ RUN: dict[str, Any] = {
 }
 
 
+MEMORY_RUN: dict[str, Any] = {
+    "command": "python -m models.fit.context infini-plus --data DIR --run runs/infini-plus --seed 3",
+    "device": "cpu",
+    "seed": 3,
+    "sets": {"peps": {"docs.jsonl": "0" * 64}, "peps-hidden": {"docs.jsonl": "0" * 64}},
+    "recipe": {
+        "attention": {"steps": 1500, "rate": 0.002},
+        "reader": {"steps": 600, "rate": 0.001},
+        "memory_from": 3,
+    },
+}
+
+
 def test_a_card_reads_back_as_the_figures_of_its_report(tmp_path: Path):
     file = tmp_path / "causal.md"
     file.write_text(card(ROW, REPORT, RUN, "b" * 64))
@@ -51,6 +64,8 @@ def test_a_card_reads_back_as_the_figures_of_its_report(tmp_path: Path):
     text = file.read_text()
     for said in (RUN["command"], "12,345 steps", "0.5000 | 0.4000 to 0.6000", LIMITS["causal"]):
         assert said in text
+    assert TAUGHT_LIMITS in text
+    assert REMEMBERING_LIMITS not in text
 
 
 def test_a_variant_that_was_not_trained_says_so():
@@ -60,11 +75,32 @@ def test_a_variant_that_was_not_trained_says_so():
     assert "tokens_per_second" not in text
 
 
+def test_the_training_of_a_memory_is_told_from_its_run():
+    row = ROW | {"id": "infini-plus", "attention": "infini-plus"}
+    text = card(row, REPORT, MEMORY_RUN, "b" * 64)
+    for said in (
+        MEMORY_RUN["command"],
+        "1,500 steps of the attention, then 600 steps of the reader",
+        "seed 3 from documents and queries of peps, peps-hidden",
+        "| attention.rate | 0.002 |",
+        "| reader.rate | 0.001 |",
+        "| memory_from | 3 |",
+        LIMITS["infini-plus"],
+        REMEMBERING_LIMITS,
+    ):
+        assert said in text
+    assert TAUGHT_LIMITS not in text
+    without = MEMORY_RUN | {"recipe": MEMORY_RUN["recipe"] | {"reader": None}}
+    text = card(row | {"id": "infini", "attention": "infini"}, REPORT, without, "b" * 64)
+    assert "1,500 steps of the attention, on cpu" in text
+    assert "reader" not in text.partition("## How")[2].partition("## Limits")[0]
+
+
 def test_every_variant_has_limits():
     assert set(LIMITS) == set(ATTENTIONS)
 
 
-@pytest.mark.parametrize("variant", ATTENTIONS)
+@pytest.mark.parametrize("variant", [name for name in ATTENTIONS if packaged(name, "md")])
 def test_the_packaged_cards_load_and_adapters_are_small(variant: str):
     file, adapter = packaged(variant, "md"), packaged(variant, "safetensors")
     assert file is not None

@@ -177,6 +177,11 @@ def test_an_adapter_trained_on_another_base_is_refused(base: Path, adapter: Path
         ({"score": ""}, "not a longstream adapter of this version"),
         ({"attention": ""}, "does not say its attention"),
         ({"base": ""}, "does not say its base"),
+        ({"memory_from": "-1"}, "'-1' is not a number of layers or a rank"),
+        ({"memory_from": "1.5"}, "'1.5' is not a number of layers or a rank"),
+        ({"memory_rank": "many"}, "'many' is not a number of layers or a rank"),
+        ({"memory_rank": "9" * 5000}, "is not a number of layers or a rank"),
+        ({"memory_rank": "²"}, "is not a number of layers or a rank"),
     ],
 )
 def test_a_header_that_says_too_little_is_refused(adapter: Path, metadata, complaint):

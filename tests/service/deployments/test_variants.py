@@ -10,8 +10,10 @@ import torch
 from openai import OpenAI
 
 from models.attention import ATTENTIONS
+from models.checkpoints import packaged
 from models.config import DEFAULT_WEIGHTS
 from models.loading import load_encoder
+from service.config import DEFAULT_MODELS
 from tests.running import RunningService, eventually
 from tests.texts import SENTENCES
 
@@ -27,7 +29,7 @@ def expected(variant: str) -> torch.Tensor:
     return torch.nn.functional.normalize(sums, dim=-1)
 
 
-@pytest.mark.parametrize("variant", ATTENTIONS)
+@pytest.mark.parametrize("variant", DEFAULT_MODELS)
 def test_the_openai_sdk_gets_each_variant_under_its_id(service: RunningService, variant: str):
     sdk = OpenAI(base_url=f"{service.url}/v1", api_key="unused", max_retries=0)
     assert sdk.models.retrieve(variant).id == variant
@@ -39,22 +41,26 @@ def test_the_openai_sdk_gets_each_variant_under_its_id(service: RunningService, 
 def test_no_two_variants_with_an_adapter_give_the_same_vector(service: RunningService):
     sdk = OpenAI(base_url=f"{service.url}/v1", api_key="unused", max_retries=0)
     models = {model.id: model for model in sdk.models.list()}
-    assert set(models) == set(ATTENTIONS)
+    assert set(models) == set(DEFAULT_MODELS)
     assert len({model.fingerprint for model in models.values()}) == len(models)  # type: ignore[attr-defined]
     vectors = {
         name: tuple(sdk.embeddings.create(model=name, input=SENTENCES[0]).data[0].embedding)
         for name in models
     }
     # An empty memory changes nothing; every other variant computes something of its own.
-    assert vectors["infini"] == pytest.approx(vectors["multi-head"], abs=1e-5)
-    assert len({tuple(np.round(v, 4)) for v in vectors.values()}) == len(models) - 1
+    remembering = [name for name in DEFAULT_MODELS if ATTENTIONS[name].has_memory]
+    for name in remembering:
+        assert vectors[name] == pytest.approx(vectors["multi-head"], abs=1e-5)
+    others = {tuple(np.round(v, 4)) for name, v in vectors.items() if name not in remembering}
+    assert len(others) == len(models) - len(remembering)
 
 
 def test_models_show_the_figures_of_their_cards(http: httpx.Client):
     for model in http.get("/v1/models").json()["data"]:
         assert 0.5 < model["evaluation"]["stsb_dev_spearman"] < 1, model["id"]
-        trained = model["id"] not in {"multi-head", "infini"}
-        assert model["checkpoint"] == (f"{model['id']}.safetensors" if trained else None)
+        adapter = packaged(model["id"], "safetensors")
+        assert adapter is not None or model["id"] in {"multi-head", "infini", "infini-plus"}
+        assert model["checkpoint"] == (adapter.name if adapter else None)
 
 
 def test_a_model_that_cannot_be_loaded_leaves_the_others_up(tmp_path: Path):

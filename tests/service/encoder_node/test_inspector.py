@@ -33,7 +33,7 @@ async def test_the_three_steps_of_every_variant(start_node: StartNode, attention
     for layer in result.layers:
         names = [one.direction for one in layer.directions]
         assert names == DIRECTIONS.get(attention, ["both"])
-        assert (layer.memory_share is not None) == (attention in {"infini", "infini-plus"})
+        assert (layer.memory_share is not None) == ATTENTIONS[attention].has_memory
         for one in layer.directions:
             assert one.scores is not None
             assert one.weights is not None
