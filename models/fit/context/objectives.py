@@ -13,7 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from models.fit.context.contrast import Candidates, Queue, contrast
 from models.fit.context.draws import Draw, Draws
 from models.fit.context.reading import read_alone, read_together
-from models.fit.context.recipes import Stage
+from models.fit.context.recipes import STANDING_ALONE, Stage
 from models.fit.context.states import States
 from models.loading import LoadedEncoder
 from models.reader import ContextReader
@@ -55,6 +55,7 @@ class _Contrast(ABC):
             vectors = self._read(draw)
             asked = [text for reading in draw.readings for text in reading.queries]
             queries = read_alone(self._model.encoder, self._model.tokenizer, asked)
+            alone = self._read_without(draw) if draw.name in STANDING_ALONE else None
         candidates = _candidates(draw, vectors)
         ranked = torch.tensor(
             [reading.span.document for reading in draw.readings], device=self._device
@@ -62,7 +63,9 @@ class _Contrast(ABC):
         found = contrast(queries, candidates, self._queue.others(draw.name, ranked))
         self._queue.add(draw.name, vectors, ranked[candidates.documents])
         weight = self._stage.sequence
-        return {"sequence": weight * found["sequence"], "batch": (1 - weight) * found["batch"]}
+        losses = {"sequence": weight * found["sequence"], "batch": (1 - weight) * found["batch"]}
+        drift = vectors.new_zeros(()) if alone is None else 1 - (vectors * alone).sum(-1).mean()
+        return {**losses, "drift": self._stage.drift * drift}
 
     def figures(self) -> Mapping[str, float]:
         """Return the mean gate of each layer, without what it adds for a token: a memory not listened to shows here."""
@@ -84,12 +87,20 @@ class _Contrast(ABC):
     def _read(self, draw: Draw) -> Tensor:
         """Return the chunk vectors of a step, unit length, *shape* (c, d)."""
 
+    @abstractmethod
+    def _read_without(self, draw: Draw) -> Tensor:
+        """Return the same vectors without what is trained; no gradients."""
+
 
 class ThroughEncoder(_Contrast):
     """Trains memory inside the layers: gradients go back through every segment of a reading."""
 
     def _read(self, draw: Draw) -> Tensor:
         return read_together(self._model.encoder, self._model.tokenizer, draw.readings)
+
+    def _read_without(self, draw: Draw) -> Tensor:
+        texts = [chunk for reading in draw.readings for chunk in reading.span.chunks]
+        return read_alone(self._model.encoder, self._model.tokenizer, texts)
 
 
 class OverStates(_Contrast):
@@ -124,6 +135,11 @@ class OverStates(_Contrast):
     def _read(self, draw: Draw) -> Tensor:
         with torch.autocast(self._device.type, enabled=False):
             return self._states.read(self._reader, draw)
+
+    @torch.no_grad()
+    def _read_without(self, draw: Draw) -> Tensor:
+        with torch.autocast(self._device.type, enabled=False):
+            return self._states.read(None, draw)
 
 
 def _candidates(draw: Draw, vectors: Tensor) -> Candidates:

@@ -56,11 +56,17 @@ def whole_chunks(
 def read_alone(
     encoder: Encoder, tokenizer: Tokenizer, texts: Sequence[str]
 ) -> Float[Tensor, "q d"]:
-    """Return the vectors of short texts, unit length, each with an empty memory; the first segment counts."""
-    segments = [segments[0] for segments in tokenizer.segments(texts)]
-    order = sorted(range(len(segments)), key=lambda i: len(segments[i].ids))
-    output = encoder([segments[i] for i in order], [encoder.empty_memory() for _ in order])
-    return F.normalize(output.sums.float(), dim=-1)[torch.tensor(order).argsort()]
+    """Return the vectors of texts, unit length, each segment with an empty memory."""
+    placed = [
+        (segment, place)
+        for place, segments in enumerate(tokenizer.segments(texts))
+        for segment in segments
+    ]
+    placed.sort(
+        key=lambda found: len(found[0].ids)
+    )  # neighbours of one length are one call a layer
+    output = encoder([segment for segment, _ in placed], [encoder.empty_memory() for _ in placed])
+    return whole_chunks(output.sums.float(), [place for _, place in placed], len(texts))
 
 
 def _segments(tokenizer: Tokenizer, reading: Reading, first: int) -> Placed:

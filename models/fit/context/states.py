@@ -41,8 +41,8 @@ class States:
         self._model, self._sets = model, sets
         self._kept: dict[tuple[str, int], list[_State]] = {}
 
-    def read(self, reader: ContextReader, draw: Draw) -> Float[Tensor, "c d"]:
-        """Return the chunk vectors of a step with what the reader adds, unit length."""
+    def read(self, reader: ContextReader | None, draw: Draw) -> Float[Tensor, "c d"]:
+        """Return the chunk vectors of a step with what the reader, if there is one, adds; unit length."""
         self._prepare(draw)
         documents: list[list[_State]] = []
         owners: list[int | None] = []
@@ -101,7 +101,7 @@ class States:
 
 
 def _with_context(
-    reader: ContextReader, documents: Sequence[Sequence[_State]]
+    reader: ContextReader | None, documents: Sequence[Sequence[_State]]
 ) -> Float[Tensor, "s d"]:
     """Return the sums of all segments, document after document, with what the reader adds."""
     states = [state for document in documents for state in document]
@@ -109,6 +109,8 @@ def _with_context(
     packing = Packing(tuple(len(state.tokens) for state in states))
     x = torch.cat([state.tokens for state in states]).float()
     sums = torch.stack([x[rows].sum(0) for rows in packing.slices])
+    if reader is None:
+        return sums
     topics, _ = pool_topics(x, reader.topic(x), packing)
     directions = F.normalize(sums, dim=-1)
     present = pad_sequence([torch.ones(n, dtype=torch.bool) for n in lengths], batch_first=True)

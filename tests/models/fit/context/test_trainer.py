@@ -14,7 +14,7 @@ from models.evaluate.data import RetrievalSet
 from models.fit.context.__main__ import trained_parameters
 from models.fit.context.draws import Draws
 from models.fit.context.objectives import OverStates, ThroughEncoder
-from models.fit.context.recipes import Stage, rate_of
+from models.fit.context.recipes import STANDING_ALONE, Stage, rate_of
 from models.fit.context.states import States
 from models.fit.context.trainer import ContextTrainer
 from models.loading import LoadedEncoder, load_encoder
@@ -155,13 +155,36 @@ def test_an_empty_memory_is_untouched_by_training(
     assert (later() - before).abs().max() > 1e-2
 
 
-def test_the_log_has_both_losses_and_the_gates(
+@pytest.mark.parametrize("variant", ["infini", "infini-plus"])
+def test_only_where_chunks_stand_alone_is_moving_them_a_loss(
+    load_small: LoadSmall, documents: RetrievalSet, variant: str
+):
+    model = load_small(variant)
+    standing = replace(documents, name=STANDING_ALONE[0])
+    drifts = {
+        data.name: _objective(model, data, STAGE, seed=0).losses(0)["drift"].item()
+        for data in (documents, standing)
+    }
+    assert drifts[documents.name] == 0
+    assert 1e-3 < drifts[standing.name] < 2 * STAGE.drift
+
+    with torch.no_grad():  # shut all gates: then nothing is moved
+        for name, parameter in trained_parameters(model).items():
+            if name.endswith((".beta", "output_gate.bias")):
+                parameter.fill_(-40.0)
+            elif name.endswith("gate.weight") or ".output_gate.network.out" in name:
+                parameter.zero_()
+    still = _objective(model, standing, STAGE, seed=0).losses(0)["drift"].item()
+    assert still == pytest.approx(0, abs=1e-3)
+
+
+def test_the_log_has_all_losses_and_the_gates(
     load_small: LoadSmall, documents: RetrievalSet, tmp_path: Path
 ):
     trainer = _trainer(load_small("infini"), documents, tmp_path)
     trainer.run()
     gate = torch.sigmoid(trainer.parameters["blocks.1.attention.beta"]).mean().item()
     *_, last = _log(tmp_path)
-    assert set(last) == {"step", "sequence", "batch", "gate_1", "rate", "seconds"}
+    assert set(last) == {"step", "sequence", "batch", "drift", "gate_1", "rate", "seconds"}
     assert float(last["gate_1"]) == pytest.approx(gate, abs=1e-4)
     assert float(last["batch"]) > 0
