@@ -4,6 +4,11 @@ import service.client
 from service.cli import app
 
 CLIENT = {
+    "Question",
+    "QueryResult",
+    "Recollection",
+    "RevisitedChunk",
+    "SecondLook",
     "AppendResult",
     "AsyncLongstreamClient",
     "Attention",
