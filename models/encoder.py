@@ -91,16 +91,15 @@ class Encoder(nn.Module):
             Block(config, make_attention(layer)) for layer in range(config.layers)
         )
         self.reader = reader
+        # Layers whose attention has a memory; looked up for every sequence of every step.
+        self._remembering = tuple(
+            i for i, block in enumerate(self.layers) if block.attention.has_memory
+        )
 
     @property
     def layers(self) -> list[Block]:
         """The blocks, first to last."""
         return cast("list[Block]", list(self.blocks))  # a ModuleList does not tell what it holds
-
-    @property
-    def _remembering(self) -> list[int]:
-        """Layers whose attention has a memory."""
-        return [i for i, block in enumerate(self.layers) if block.attention.has_memory]
 
     @property
     def has_memory(self) -> bool:

@@ -14,6 +14,7 @@ from torch import Tensor
 from models.errors import FitError
 from models.fit.recall_documents import Asked, Documents, Material
 from models.fit.recall_recipe import RecallRecipe
+from models.fit.run_files import save_whole
 from models.recall import RecallHead, Records
 from models.recall.options import END, SYMBOLS
 from models.recall.windows import Windows
@@ -216,9 +217,7 @@ class RecallTrainer:
             "optimizer": self._optimizer.state_dict(),
             "hardness": self._hardness,
         }
-        partial = self._file.with_suffix(".partial")
-        torch.save(state, partial)
-        partial.replace(self._file)  # a run that is killed here keeps the one before
+        save_whole(state, self._file)
 
     def _resume(self) -> None:
         state: dict[str, Any] = torch.load(self._file, self._device, weights_only=True)

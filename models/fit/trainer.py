@@ -1,6 +1,5 @@
 """The training loop: one optimiser step at a time, each reproducible, stopped and taken up again at will."""
 
-import csv
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +24,7 @@ from models.fit.losses import (
 )
 from models.fit.optimizers import optimizers, set_rates, share_of_rate
 from models.fit.recipes import Recipe
+from models.fit.run_files import append_row, forget_after, save_whole
 from models.fit.taps import tap, warm_up_loss
 from models.packing import Segment
 from models.weights import adapter_parameters, published_names
@@ -99,7 +99,8 @@ class Trainer:
         saved = time.monotonic()
         while self.step < self.steps and time.monotonic() < until:
             figures = self._train_step()
-            self._log("warm_up.csv" if "warm_up" in figures else "train.csv", figures)
+            log = "warm_up.csv" if "warm_up" in figures else "train.csv"
+            append_row(self._folder / log, self.step, figures)
             if time.monotonic() - saved > save_every_s:
                 self._save()
                 saved = time.monotonic()
@@ -171,16 +172,14 @@ class Trainer:
         return {"contrast": contrast_loss(queries, passages), "drift": self._recipe.drift * drift}
 
     def _save(self) -> None:
-        self._log("held_out.csv", self.agreement())
+        append_row(self._folder / "held_out.csv", self.step, self.agreement())
         state = {
             "run": self._identity,
             "step": self.step,
             "parameters": {name: p.detach() for name, p in self.parameters.items()},
             "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
         }
-        partial = self._checkpoint.with_suffix(".partial")
-        torch.save(state, partial)
-        partial.replace(self._checkpoint)  # a run that is killed here keeps the one before
+        save_whole(state, self._checkpoint)
 
     def _resume(self) -> None:
         state: dict[str, Any] = torch.load(self._checkpoint, self._device, weights_only=True)
@@ -190,7 +189,7 @@ class Trainer:
             )
         self.step = state["step"]
         for file in ("warm_up.csv", "train.csv", "held_out.csv"):
-            self._forget_steps_after_checkpoint(self._folder / file)
+            forget_after(self._folder / file, self.step)
         with torch.no_grad():
             for name, parameter in self.parameters.items():
                 parameter.copy_(state["parameters"][name])
@@ -202,24 +201,6 @@ class Trainer:
         """What must be the same for a checkpoint to be taken up: or what was held out would be trained on."""
         text = self._batches
         return {"recipe": asdict(self._recipe), "seed": text.seed, "text_tokens": text.tokens}
-
-    def _forget_steps_after_checkpoint(self, log: Path) -> None:
-        """Drop the lines of steps that will be done again."""
-        if not log.exists():
-            return
-        head, *lines = log.read_text("utf-8").splitlines(keepends=True)
-        kept = [line for line in lines if int(line.partition(",")[0]) <= self.step]
-        log.write_text("".join([head, *kept]), encoding="utf-8")
-
-    def _log(self, file: str, figures: Mapping[str, float]) -> None:
-        path = self._folder / file
-        row = {"step": self.step, **figures}
-        fresh = not path.exists()
-        with path.open("a", newline="", encoding="utf-8") as out:
-            writer = csv.writer(out)
-            if fresh:
-                writer.writerow(row)
-            writer.writerow(row.values())
 
 
 def _trained(student: Encoder, *, own_only: bool) -> Mapping[str, torch.nn.Parameter]:

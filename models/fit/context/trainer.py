@@ -1,6 +1,5 @@
 """The training loop of a memory: seeded, logged, stopped and taken up again at will."""
 
-import csv
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from models.errors import FitError
+from models.fit.run_files import append_row, forget_after, save_whole
 
 FIRST_STEPS: Final = 20
 LEAST_RATE: Final = 0.05
@@ -101,7 +101,7 @@ class ContextTrainer:
         saved = time.monotonic()
         while self.step < self._steps and time.monotonic() < until:
             figures = self._train_step()
-            self._log(figures)
+            append_row(self._log_file, self.step, figures)
             report(self.step, figures)
             if time.monotonic() - saved > save_every_s:
                 self._save()
@@ -135,9 +135,7 @@ class ContextTrainer:
             "optimizer": self._optimizer.state_dict(),
             "objective": self._objective.state_dict(),
         }
-        partial = self._checkpoint.with_suffix(".partial")
-        torch.save(state, partial)
-        partial.replace(self._checkpoint)  # a run that is killed here keeps the one before
+        save_whole(state, self._checkpoint)
 
     def _resume(self) -> None:
         state: dict[str, Any] = torch.load(self._checkpoint, self._device, weights_only=True)
@@ -156,7 +154,7 @@ class ContextTrainer:
                 parameter.copy_(state["parameters"][name])
         self._optimizer.load_state_dict(state["optimizer"])
         self._objective.load_state_dict(state["objective"])
-        self._forget_steps_after_checkpoint()
+        forget_after(self._log_file, self.step)
 
     @property
     def _identity(self) -> dict[str, Any]:
@@ -166,22 +164,6 @@ class ContextTrainer:
     @property
     def _log_file(self) -> Path:
         return self._folder / "train.csv"
-
-    def _forget_steps_after_checkpoint(self) -> None:
-        """Drop the lines of steps that will be done again."""
-        if self._log_file.exists():
-            head, *lines = self._log_file.read_text("utf-8").splitlines(keepends=True)
-            kept = [line for line in lines if int(line.partition(",")[0]) <= self.step]
-            self._log_file.write_text("".join([head, *kept]), encoding="utf-8")
-
-    def _log(self, figures: Mapping[str, float]) -> None:
-        row = {"step": self.step, **figures}
-        fresh = not self._log_file.exists()
-        with self._log_file.open("a", newline="", encoding="utf-8") as out:
-            writer = csv.writer(out)
-            if fresh:
-                writer.writerow(row)
-            writer.writerow(row.values())
 
 
 def _share_of_rate(step: int, steps: int) -> float:
