@@ -1,40 +1,22 @@
 """A new variant is one class and one registry entry: the contract tests then run on it, and find it out."""
 
-import subprocess
-import sys
-from pathlib import Path
-from xml.etree import ElementTree as ET
-
 import pytest
 
-ROOT = Path(__file__).parents[3]
-CONTRACT = "tests/models/test_encoder.py"
+from tests.models.contract_runs import Outcomes, run_contract
 
-Outcomes = dict[str, set[str]]
-"""Test to the variants with which it passed, or with which it failed."""
+CONTRACT = "tests/models/test_encoder.py"
 
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> tuple[Outcomes, Outcomes]:
     """Run the contract tests, untouched, in a process whose registry has two more entries."""
     report = tmp_path_factory.mktemp("toys") / "report.xml"
-    arguments = [CONTRACT, "-p", "tests.models.attention.toy_plugin", "-k", "toy or causal", "-q"]
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", *arguments, f"--junit-xml={report}"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 1, done.stdout + done.stderr  # tests ran, and some failed
     passed: Outcomes = {}
     failed: Outcomes = {}
-    for case in ET.parse(report).iter("testcase"):  # noqa: S314 - written by the line above
-        test, _, parameters = case.attrib["name"].partition("[")
-        wrong = case.find("failure") is not None or case.find("error") is not None
-        assert case.find("skipped") is None
-        variant, _, rest = parameters.removesuffix("]").partition("-linear")
+    for test, parameters, wrong in run_contract(
+        CONTRACT, "tests.models.attention.toy_plugin", "toy or causal", report
+    ):
+        variant, _, rest = parameters.partition("-linear")
         (failed if wrong else passed).setdefault(test + rest, set()).add(variant)
     return passed, failed
 

@@ -1,10 +1,6 @@
 """A new rule is one class and one registry entry: the contract tests then run on it, and find it out."""
 
-import subprocess
-import sys
-from pathlib import Path
 from typing import cast
-from xml.etree import ElementTree as ET
 
 import pytest
 import torch
@@ -13,36 +9,22 @@ from models.config import AttentionOptions
 from models.memory import MEMORY_RULES, MemoryRule
 from tests.models.attention.layers import words
 from tests.models.conftest import TINY, tiny
+from tests.models.contract_runs import Outcomes, run_contract
 from tests.models.memory.toys import MeanRule
 
-ROOT = Path(__file__).parents[3]
 CONTRACT = "tests/models/memory/test_contract.py"
-
-Outcomes = dict[str, set[str]]
-"""Test to the rules with which it passed, or with which it failed."""
 
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> tuple[Outcomes, Outcomes]:
     """Run the contract tests, untouched, in a process whose registry has two more entries."""
     report = tmp_path_factory.mktemp("toys") / "report.xml"
-    arguments = [CONTRACT, "-p", "tests.models.memory.toy_plugin", "-k", "toy or linear", "-q"]
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", *arguments, f"--junit-xml={report}"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert done.returncode == 1, done.stdout + done.stderr  # tests ran, and some failed
     passed: Outcomes = {}
     failed: Outcomes = {}
-    for case in ET.parse(report).iter("testcase"):  # noqa: S314 - written by the line above
-        test, _, parameters = case.attrib["name"].partition("[")
-        wrong = case.find("failure") is not None or case.find("error") is not None
-        assert case.find("skipped") is None
-        (failed if wrong else passed).setdefault(test, set()).add(parameters.removesuffix("]"))
+    for test, parameters, wrong in run_contract(
+        CONTRACT, "tests.models.memory.toy_plugin", "toy or linear", report
+    ):
+        (failed if wrong else passed).setdefault(test, set()).add(parameters)
     return passed, failed
 
 
