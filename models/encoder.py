@@ -5,15 +5,17 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from models.attention import Attention, Inspection, LayerMemory
+from models.blocks import Block, Embeddings
 from models.config import EncoderConfig
 from models.memory import Memory, Parts
 from models.packing import Packing, Segment, pack
 from models.reader import ContextReader
+from models.recall import RecallHead
+from models.recall.reference import write_slowly
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,43 +34,6 @@ class EncoderOutput:
     memories: list[Memory] | None
 
 
-class Embeddings(nn.Module):
-    """Token, token-type and position tables, summed and normalised (BERT, arXiv 1810.04805, section 3)."""
-
-    def __init__(self, config: EncoderConfig) -> None:
-        super().__init__()
-        self.tokens = nn.Embedding(config.vocabulary, config.width)
-        self.positions = nn.Embedding(config.positions, config.width)
-        self.token_types = nn.Embedding(config.token_types, config.width)
-        self.norm = nn.LayerNorm(config.width, eps=config.norm_epsilon)
-
-    def forward(self, ids: Int[Tensor, " n"], positions: Int[Tensor, " n"]) -> Float[Tensor, "n d"]:
-        """Embed tokens at their positions; all are of token type 0."""
-        x = self.tokens(ids) + self.token_types.weight[0] + self.positions(positions)
-        return self.norm(x)  # type: ignore[no-any-return] # nn.Module.__call__ is untyped
-
-
-class Block(nn.Module):
-    """Attention and feed-forward, each with a residual and a norm after it (BERT's post-norm order)."""
-
-    attention: Attention
-
-    def __init__(self, config: EncoderConfig, attention: Attention) -> None:
-        super().__init__()
-        self.attention = attention
-        self.attention_norm = nn.LayerNorm(config.width, eps=config.norm_epsilon)
-        self.up = nn.Linear(config.width, config.feed_forward_width)
-        self.down = nn.Linear(config.feed_forward_width, config.width)
-        self.feed_forward_norm = nn.LayerNorm(config.width, eps=config.norm_epsilon)
-
-    def finish(
-        self, x: Float[Tensor, "n d"], attended: Float[Tensor, "n d"]
-    ) -> Float[Tensor, "n d"]:
-        """Do everything after the attention."""
-        x = self.attention_norm(attended + x)
-        return self.feed_forward_norm(self.down(F.gelu(self.up(x))) + x)  # type: ignore[no-any-return]
-
-
 class Encoder(nn.Module):
     """An encoder assembled from the attention it is handed.
 
@@ -76,6 +41,9 @@ class Encoder(nn.Module):
         config: Shapes.
         make_attention: Builds a layer's attention, given the layer's number from 0.
         reader: Reads earlier segments into a segment's sum; None for most variants.
+
+    Attributes:
+        recall: Keeps numbers for questions; None unless one was trained for the base, and then no vector depends on it.
     """
 
     def __init__(
@@ -91,6 +59,7 @@ class Encoder(nn.Module):
             Block(config, make_attention(layer)) for layer in range(config.layers)
         )
         self.reader = reader
+        self.recall: RecallHead | None = None
         # Layers whose attention has a memory; looked up for every sequence of every step.
         self._remembering = tuple(
             i for i, block in enumerate(self.layers) if block.attention.has_memory
@@ -104,7 +73,12 @@ class Encoder(nn.Module):
     @property
     def has_memory(self) -> bool:
         """True if the variant carries a memory from segment to segment."""
-        return self.reader is not None or bool(self._remembering)
+        return self.reader is not None or self.attention_has_memory
+
+    @property
+    def attention_has_memory(self) -> bool:
+        """True if what was read before changes how the layers attend; a reader above them does not."""
+        return bool(self._remembering)
 
     def empty_memory(self) -> Memory:
         """Return the memory of a document of which nothing has been read."""
@@ -112,8 +86,9 @@ class Encoder(nn.Module):
         for index in self._remembering:
             for name, shape in self.layers[index].attention.memory_parts.items():
                 shapes[name] = (len(self._remembering), *shape)
-        if self.reader is not None:
-            shapes.update(self.reader.memory_parts)
+        for owner in (self.reader, self.recall):
+            if owner is not None:
+                shapes.update(owner.memory_parts)
         return Memory.empty(shapes, self.embeddings.tokens.weight.device)
 
     def _embed(self, ids: Int[Tensor, " n"], packing: Packing) -> Float[Tensor, "n d"]:
@@ -132,6 +107,7 @@ class Encoder(nn.Module):
         ids, packing = pack(segments)
         x = self._embed(ids, packing)
         after_layers: list[list[LayerMemory]] = []
+        middle = x
         for index, block in enumerate(self.layers):
             before = None
             if memories is not None and block.attention.has_memory:
@@ -140,6 +116,8 @@ class Encoder(nn.Module):
             x = block.finish(x, attended)
             if after is not None:
                 after_layers.append(after)
+            if self._recalls_from(index):
+                middle = x
         # By runs of equal length: a slice per sequence would make training fill a zero batch for each of them.
         sums = torch.cat(
             [x[rows].view(count, -1, x.shape[-1]).sum(1) for rows, count in packing.runs]
@@ -147,32 +125,65 @@ class Encoder(nn.Module):
         if memories is None:
             return EncoderOutput(sums, x, None)
         carried = _advance(memories, after_layers, segments)
+        if self.recall is not None:
+            seen = torch.split(middle, list(packing.lengths))
+            carried = [
+                _with(after, self.recall.write(states, segment, before.parts))
+                for after, states, segment, before in zip(
+                    carried, seen, segments, memories, strict=True
+                )
+            ]
         if self.reader is None:
             return EncoderOutput(sums, x, carried)
         added, read = self.reader(x, sums, packing, memories)
         lengths = torch.tensor(packing.lengths, device=x.device)
         spread = torch.repeat_interleave(added / lengths.unsqueeze(-1), lengths, dim=0)
-        return EncoderOutput(sums + added, x + spread, _with_parts(carried, read))
+        carried = [_with(memory, own) for memory, own in zip(carried, read, strict=True)]
+        return EncoderOutput(sums + added, x + spread, carried)
 
     def step(self, segment: Segment, memory: Memory | None) -> EncoderOutput:
         """Encode one segment through every variant's readable `step`: the slow twin of `forward`."""
         ids, packing = pack([segment])
         x = self._embed(ids, packing)
         after_layers: list[list[LayerMemory]] = []
+        middle = x
         for index, block in enumerate(self.layers):
             before = self._layer(memory, index) if memory and block.attention.has_memory else None
             attended, after = block.attention.step(x, packing.content, before)
             x = block.finish(x, attended)
             if after is not None:
                 after_layers.append([after])
+            if self._recalls_from(index):
+                middle = x
         sums = x.sum(0, keepdim=True)
         if memory is None:
             return EncoderOutput(sums, x, None)
-        carried = _advance([memory], after_layers, [segment])
+        [carried] = _advance([memory], after_layers, [segment])
+        if self.recall is not None:
+            carried = _with(carried, write_slowly(self.recall, middle, segment, memory.parts))
         if self.reader is None:
-            return EncoderOutput(sums, x, carried)
+            return EncoderOutput(sums, x, [carried])
         added, read = self.reader.step(x, packing.content, memory)
-        return EncoderOutput(sums + added, x + added / len(x), _with_parts(carried, [read]))
+        return EncoderOutput(sums + added, x + added / len(x), [_with(carried, read)])
+
+    def states(self, segments: Sequence[Segment], layers: int) -> list[Float[Tensor, "t d"]]:
+        """Return what the first layers make of segments with empty memories; the others are not run.
+
+        In the middle of an encoder a token still knows its neighbours better than its topic.
+
+        Args:
+            segments: At least one.
+            layers: How many.
+
+        Returns:
+            Each segment's token vectors, CLS and SEP included.
+        """
+        ids, packing = pack(segments)
+        x = self._embed(ids, packing)
+        for block in self.layers[:layers]:
+            attended, _ = block.attention(x, packing, None)
+            x = block.finish(x, attended)
+        return list(torch.split(x, list(packing.lengths)))
 
     def inspect(self, segment: Segment, memory: Memory | None) -> list[Inspection]:
         """Encode one segment and keep how each layer's attention came to its output, first layer first.
@@ -186,13 +197,19 @@ class Encoder(nn.Module):
         for index, block in enumerate(self.layers):
             before = self._layer(memory, index) if memory and block.attention.has_memory else None
             found = block.attention.inspect(x, before)
-            if self.has_memory and found.memory_share is None:  # a layer below those with a memory
+            if (
+                self.attention_has_memory and found.memory_share is None
+            ):  # a layer below those with one
                 nothing = found.outputs.new_zeros(found.outputs.shape[:2])
                 found = replace(found, memory_share=nothing)
             inspections.append(found)
             attended = block.attention.output(inspections[-1].outputs.transpose(0, 1).flatten(1))
             x = block.finish(x, attended)
         return inspections
+
+    def _recalls_from(self, index: int) -> bool:
+        """True for the layer whose output the recall head reads."""
+        return self.recall is not None and index + 1 == self.recall.options.layer
 
     def _layer(self, memory: Memory, index: int) -> LayerMemory:
         """Return what one layer's attention sees of a memory: its own parts, and no other owner's."""
@@ -215,9 +232,6 @@ def _advance(
     return after
 
 
-def _with_parts(memories: Sequence[Memory], parts: Sequence[Parts]) -> list[Memory]:
-    """Put another owner's parts into each memory."""
-    return [
-        Memory({**memory.parts, **own}, memory.tokens_seen)
-        for memory, own in zip(memories, parts, strict=True)
-    ]
+def _with(memory: Memory, parts: Parts) -> Memory:
+    """Put another owner's parts into a memory."""
+    return Memory({**memory.parts, **parts}, memory.tokens_seen)

@@ -12,6 +12,7 @@ from models.checkpoints import packaged
 from models.config import AttentionOptions, EncoderConfig
 from models.encoder import Encoder
 from models.errors import WeightsError
+from models.recall import packaged_recall
 from models.tokenizer import Tokenizer
 from models.variants import variants
 from models.weights import (
@@ -100,6 +101,8 @@ def load_encoder(
     if file and header:
         _require_fit(header, attention, base_sha256, file.name)
         load_adapter(encoder, file, set(encoder.state_dict()) - _base_names(encoder))
+    if adapter != WITHOUT and variants()[attention].recalls:
+        encoder.recall = packaged_recall(base_sha256)
     encoder.eval().requires_grad_(requires_grad=False)
     tokenizer_file = checkpoint.file("tokenizer.json")
     return LoadedEncoder(
@@ -128,8 +131,10 @@ def _description(
         "tokenizer": tokenizer_file.read_text(encoding="utf-8"),
         "score": options.score,
     }
-    if encoder.has_memory:  # a stateless variant is the same model under any memory option
+    if variants()[attention].attention_has_memory:  # others are the same under any memory option
         description["options"] = options.as_dict()
+    if encoder.recall is not None:
+        description["recall"] = encoder.recall.options.as_dict()
     return description
 
 
@@ -200,7 +205,7 @@ def build_encoder(attention: str, config: EncoderConfig, options: AttentionOptio
         WeightsError: the options leave no layer a memory, or ask for a rank that the width does not have.
     """
     variant = variants()[attention]
-    if variant.has_memory and not 0 <= options.memory_from < config.layers:
+    if variant.attention_has_memory and not 0 <= options.memory_from < config.layers:
         raise WeightsError(
             f"memory_from is {options.memory_from}; {attention} has layers 0 to {config.layers - 1}"
         )

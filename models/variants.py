@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
 
 from models.attention import ATTENTIONS, Attention
 from models.attention.multi_head import MultiHeadAttention
@@ -17,34 +16,36 @@ class Variant:
     Attributes:
         attention: What each layer attends with.
         reader: Reads earlier segments into a segment's vector; None for most variants.
+        recalls: Numbers are kept for questions, where a recall head was trained for the base.
     """
 
     attention: Callable[[EncoderConfig, AttentionOptions], Attention]
     reader: type[ContextReader] | None = None
+    recalls: bool = False
 
     def attend(self, config: EncoderConfig, options: AttentionOptions, layer: int) -> Attention:
         """Build the attention of a layer, counted from 0.
 
         A variant with memory has none below `options.memory_from`: there it attends as `multi-head` does.
         """
-        if self.has_memory and layer < options.memory_from:
+        if self.attention_has_memory and layer < options.memory_from:
             return MultiHeadAttention(config, options)
         return self.attention(config, options)
 
     @property
-    def has_memory(self) -> bool:
+    def attention_has_memory(self) -> bool:
         """True if the attention carries a memory from segment to segment."""
         return getattr(self.attention, "has_memory", False)
 
     @property
     def summary(self) -> str:
         """What the variant is, in a line."""
-        return (self.attention.__doc__ or "").strip().splitlines()[0]
-
-
-_READERS: Final[Mapping[str, type[ContextReader]]] = {"infini-plus": ContextReader}
+        described = self.reader or self.attention
+        return (described.__doc__ or "").strip().splitlines()[0]
 
 
 def variants() -> Mapping[str, Variant]:
-    """Return every variant an encoder can be loaded as, by its name: an attention, some with a reader on top."""
-    return {name: Variant(attention, _READERS.get(name)) for name, attention in ATTENTIONS.items()}
+    """Return every variant an encoder can be loaded as, by its name: each attention, and what is built around one."""
+    plain = {name: Variant(attention) for name, attention in ATTENTIONS.items()}
+    plus = Variant(MultiHeadAttention, reader=ContextReader, recalls=True)
+    return {**plain, "infini-plus": plus}

@@ -6,7 +6,6 @@ from typing import Final
 from models.attention.base import Attention, Inspection, LayerMemory
 from models.attention.bidirectional import BidirectionalAttention
 from models.attention.causal import CausalAttention
-from models.attention.gated_infini import GatedInfiniAttention
 from models.attention.infini import InfiniAttention
 from models.attention.multi_head import MultiHeadAttention
 from models.attention.self_attention import SelfAttention
@@ -19,7 +18,6 @@ ATTENTIONS: Final[Mapping[str, type[Attention]]] = {
     "multi-head": MultiHeadAttention,
     "multi-head-weighted": WeightedMultiHeadAttention,
     "infini": InfiniAttention,
-    "infini-plus": GatedInfiniAttention,
 }
 
 __all__ = ["ATTENTIONS", "Attention", "Inspection", "LayerMemory"]

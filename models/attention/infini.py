@@ -73,13 +73,11 @@ class InfiniAttention(ProjectedAttention):
         query, key, value = self.project(x)
         local = attend(query, key, value, packing, self.score)
         query, key, value = self._project_for_memory(x, query, key, value)
-        gates = self.gates(x)
         mixed, after = [], []
         for rows, memory in zip(packing.slices, memories, strict=True):
-            mixed.append(self._mix(query[rows], local[rows], gates[rows], memory))
+            mixed.append(self._mix(query[rows], local[rows], memory))
             content = packing.content[rows]
-            kept = self.forget(x[rows][content], memory)
-            after.append(self._write(key[rows][content], value[rows][content], kept))
+            after.append(self._write(key[rows][content], value[rows][content], memory))
         return self.output(torch.cat(mixed).flatten(1)), after
 
     def step(
@@ -96,17 +94,17 @@ class InfiniAttention(ProjectedAttention):
         query, key, value = self._project_for_memory(x, query, key, value)
         if not memory.empty:
             recalled = self.rule.read_stepwise(query, memory.parts)
+            gates = torch.sigmoid(self.beta)
             rows = [
-                [g * past + (1 - g) * own for g, past, own in zip(*token, strict=True)]
-                for token in zip(self.gates(x), recalled, local, strict=True)
+                [g * past + (1 - g) * own for g, past, own in zip(gates, *token, strict=True)]
+                for token in zip(recalled, local, strict=True)
             ]
             mixed = torch.stack([torch.stack(heads) for heads in rows])
         output = self.output(mixed.flatten(1))
         if not content.any():
             return output, memory
-        kept = self.forget(x[content], memory)
         after = self.rule.write_stepwise(
-            key[content], value[content], kept.parts, empty=memory.empty
+            key[content], value[content], memory.parts, empty=memory.empty
         )
         return output, LayerMemory(after, empty=False)
 
@@ -124,7 +122,7 @@ class InfiniAttention(ProjectedAttention):
                 (local,), local.outputs, local.outputs.new_zeros(local.outputs.shape[:2])
             )
         query, *_ = self._project_for_memory(x, query, key, value)
-        gate = self.gates(x).T.unsqueeze(-1)
+        gate = torch.sigmoid(self.beta).view(-1, 1, 1)
         recalled = gate * self._recall(query, memory).transpose(0, 1)
         own = (1 - gate) * local.outputs
         share = recalled.norm(dim=-1) / (recalled.norm(dim=-1) + own.norm(dim=-1))
@@ -147,24 +145,15 @@ class InfiniAttention(ProjectedAttention):
             value + self.memory_side["value"](x).view(shape),
         )
 
-    def gates(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n h"]:
-        """Return how much of each head's output is the memory's: here the same for every token."""
-        return torch.sigmoid(self.beta).expand(len(x), -1)
-
-    def forget(self, x: Float[Tensor, "t d"], memory: LayerMemory) -> LayerMemory:  # noqa: ARG002
-        """Return what is left of a memory when a segment's content is about to be written: here all of it."""
-        return memory
-
     def _mix(
         self,
         query: Float[Tensor, "t h k"],
         local: Float[Tensor, "t h v"],
-        gates: Float[Tensor, "t h"],
         memory: LayerMemory,
     ) -> Float[Tensor, "t h v"]:
         if memory.empty:  # equation 7 would divide by zero, and the first segment must be untouched
             return local
-        gate = gates.unsqueeze(-1)
+        gate = torch.sigmoid(self.beta).unsqueeze(-1)
         return gate * self._recall(query, memory) + (1 - gate) * local
 
     def _recall(self, query: Float[Tensor, "t h k"], memory: LayerMemory) -> Float[Tensor, "t h v"]:

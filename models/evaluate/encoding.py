@@ -177,7 +177,7 @@ def _read(
             segments = [item.segments[item.next] for item in step]
             before = [item.memory for item in step if item.memory is not None]
             output = encoder(segments, before if encoder.has_memory else None)
-            sums[[item.row for item in step]] = output.sums.cpu().numpy()
+            sums[[item.row for item in step]] = output.sums.float().cpu().numpy()
             for item, memory in zip(step, output.memories or [None] * len(step), strict=True):
                 item.memory = memory
                 item.next += 1

@@ -11,7 +11,7 @@ from models.chunking import split_text
 from models.evaluate.errors import EvaluationError
 from models.loading import LoadedEncoder
 from models.packing import Segment
-from models.recall import Parts, RecallHead, states_of
+from models.recall import GRAM, Parts, RecallHead
 
 _AT_ONCE = 32
 
@@ -33,7 +33,7 @@ class Reader:
         with torch.inference_mode():
             for start in range(0, len(segments), _AT_ONCE):
                 batch = segments[start : start + _AT_ONCE]
-                found += states_of(self.base.encoder, batch, self.head.options.layer)
+                found += self.base.encoder.states(batch, self.head.options.layer)
         return found
 
     def write(self, segments: Sequence[Segment], parts: Parts) -> Parts:
@@ -108,7 +108,7 @@ class Filler:
             for x, (place, segment) in zip(states, numbered, strict=True):
                 before = found.get(place, reader.head.empty())
                 parts = reader.head.write(x, segment, before)
-                if parts["gram"].any():
+                if parts[GRAM].any():
                     found[place] = parts
         return found
 

@@ -51,7 +51,7 @@ class Row:
 
     Attributes:
         id: Its name.
-        attention: Key of `ATTENTIONS`.
+        attention: Key of `variants()`.
         base: Name of the checkpoint.
         fingerprint: Of configuration, tokenizer and weights.
         window: Longest segment in tokens, CLS and SEP included.

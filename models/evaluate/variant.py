@@ -13,7 +13,7 @@ class Variant:
 
     Attributes:
         id: Its name in the report.
-        attention: Key of `ATTENTIONS`.
+        attention: Key of `variants()`.
         base: Name of the checkpoint.
         fingerprint: Of configuration, tokenizer and weights.
         encoder: In evaluation mode.

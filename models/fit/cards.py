@@ -27,9 +27,8 @@ LIMITS: Final[Mapping[str, str]] = {
     "multi-head-weighted": "Only 72 numbers were trained, on the pairs of few domains.",
     "infini": "The memory never forgets: what is new is a smaller and smaller part of it. With an empty memory it is "
     "exactly `multi-head`: a text alone gains nothing from it.",
-    "infini-plus": "Memory gates and the reader say what to keep and what to hear; they were trained on parts of at "
-    "most 24 chunks, and what they do beyond that was not trained. With an empty memory it is exactly `multi-head`: a "
-    "text alone gains nothing from it.",
+    "infini-plus": "The reader was trained on parts of at most 24 chunks; what it does beyond that was not trained. "
+    "With an empty memory it is exactly `multi-head`: a text alone gains nothing from it.",
 }
 GENERAL_LIMITS: Final = (
     "English only (the base's vocabulary), segments of 256 tokens, mean pooling. It inherits what the base gets "
@@ -162,7 +161,8 @@ def _memory_training(run: Mapping[str, Any]) -> str:
     rows = [
         (f"{name}.{key}", value) for name, part in stages.items() for key, value in part.items()
     ]
-    rows += [(name, value) for name, value in run["recipe"].items() if name not in stages]
+    if "attention" in stages:  # what else there is concerns the memory inside the layers
+        rows += [(name, value) for name, value in run["recipe"].items() if name not in stages]
     recipe = "\n".join(f"| {name} | {value} |" for name, value in rows if value is not None)
     return (
         f"Only what acts behind a memory: {steps}, on {run['device']}, drawn with seed {run['seed']} from documents "

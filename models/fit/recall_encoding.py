@@ -11,7 +11,7 @@ from torch import Tensor
 from models.fit.recall_texts import Fact, Sentence, Sentences
 from models.loading import LoadedEncoder
 from models.packing import Segment
-from models.recall import NumberPieces, NumberRun, RecallOptions, states_of
+from models.recall import NumberPieces, NumberRun, RecallOptions
 from models.recall.windows import Windows, windows_of
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
@@ -157,9 +157,7 @@ class NumberReader:
             longest = len(segments[order[-1]].ids)
             batch = [order.pop() for _ in range(min(len(order), max(1, _BATCH_TOKENS // longest)))]
             with torch.no_grad(), torch.autocast(self._device.type, torch.bfloat16):
-                found = states_of(
-                    self._base.encoder, [segments[i] for i in batch], self._options.layer
-                )
+                found = self._base.encoder.states([segments[i] for i in batch], self._options.layer)
             for i, part in zip(batch, found, strict=True):
                 states[i] = part.half().cpu()
         return states

@@ -5,23 +5,29 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from models.packing import Packing
 from models.reader.gates import SHIFT_DECAYS
 from models.reader.reader import LEAST_FIT, ContextReader
+from models.reader.topics import mentions
 
 
 def read_documents(
     reader: ContextReader,
+    x: Float[Tensor, "t d"],
+    packing: Packing,
     directions: Float[Tensor, "b n d"],
     topics: Float[Tensor, "b n h d"],
     present: Bool[Tensor, "b n"],
 ) -> Float[Tensor, "b n d"]:
-    """Return what `ContextReader.advance` would add to each segment, if fed one after the other from nothing.
+    """Return what `ContextReader.forward` would add to each unit vector, if fed segment by segment from nothing.
 
     Recurrences are written as sums over earlier segments, which is quadratic in segments and has no loop: before
     segment i, segment j weighs w_j a_(j+1) ... a_i.
 
     Args:
         reader: Its parameters.
+        x: Token vectors of all segments that are present, end to end.
+        packing: Where each of them lies.
         directions: Segments' own vectors, unit length, in reading order; anything where not present.
         topics: What each head picked from them.
         present: False for padding, which may only follow a document's last segment.
@@ -37,7 +43,9 @@ def read_documents(
     fits = torch.einsum("bihk,bjhk->bhij", segment.query, segment.key) * written * left.exp()
     total = torch.einsum("bhij,bjhd->bihd", fits, topics)
     read = total / (fits.sum(-1).transpose(1, 2).unsqueeze(-1) + LEAST_FIT)
-    added = reader.residual(directions, read, shift)
+    mention = read.new_zeros(read.shape[:-1])
+    mention[present] = mentions(x, read[present], packing)
+    added = reader.residual(directions, read, mention, shift)
     return added * (torch.arange(count, device=added.device) > 0).view(1, -1, 1)
 
 

@@ -12,7 +12,7 @@ from models.memory import Memory, Parts, Shapes
 from models.memory.features import positive_features
 from models.packing import Packing
 from models.reader.gates import SHIFT_DECAYS, OutputGate, WriteGate
-from models.reader.topics import pool_topics
+from models.reader.topics import mentions, pool_topics
 
 HEADS = 8
 KEY_WIDTH = 16
@@ -118,7 +118,9 @@ class ContextReader(nn.Module):
         }
         topics, written = pool_topics(x, self.topic(x).float(), packing)
         sums = sums.float()
-        found, after = self.advance(self.take(F.normalize(sums, dim=-1), topics), before)
+        segment = self.take(F.normalize(sums, dim=-1), topics)
+        heard, after, shift = self.advance(segment, before)
+        found = self.residual(segment.direction, heard, mentions(x, heard, packing), shift)
         read = torch.tensor([memory.tokens_seen > 0 for memory in memories], device=x.device)
         added = torch.where(read.unsqueeze(-1), sums.norm(dim=-1, keepdim=True) * found, 0.0)
         kept = {name: _where(written, after[name], part) for name, part in before.items()}
@@ -142,7 +144,9 @@ class ContextReader(nn.Module):
             key = weight[h] * segment.key[h]
             values.append(kept + torch.outer(key, segment.topics[h]))
             weights.append(keep[h] * before["reader.weights"][h] + key)
-        added = total.norm() * self.residual(segment.direction, torch.stack(read), shift)
+        heard = torch.stack(read)
+        mention = torch.stack([self._nearest(x[content], one) for one in heard])
+        added = total.norm() * self.residual(segment.direction, heard, mention, shift)
         after = {
             "reader.values": torch.stack(values),
             "reader.weights": torch.stack(weights),
@@ -162,6 +166,11 @@ class ContextReader(nn.Module):
             topics.append(F.normalize(mixed, dim=-1))
         return torch.stack(topics)
 
+    @staticmethod
+    def _nearest(tokens: Float[Tensor, "t d"], read: Float[Tensor, " d"]) -> Float[Tensor, ""]:
+        fits = [F.cosine_similarity(token, read, dim=0) for token in tokens]
+        return torch.stack(fits).max() if fits else read.new_zeros(())
+
     def take(self, direction: Float[Tensor, "*b d"], topics: Float[Tensor, "*b h d"]) -> Written:
         """Return what segments bring and ask, from their vectors and topics."""
         scaled = self.width**0.5
@@ -170,8 +179,14 @@ class ContextReader(nn.Module):
         named = named + torch.einsum("...hd,hkd->...hk", scaled * topics, self.topic_key)
         return Written(direction, topics, positive_features(asked), positive_features(named))
 
-    def advance(self, segment: Written, parts: Parts) -> tuple[Float[Tensor, "b d"], Parts]:
-        """Do one segment of each sequence: forget, read, write."""
+    def advance(
+        self, segment: Written, parts: Parts
+    ) -> tuple[Float[Tensor, "b h d"], Parts, Float[Tensor, "b f"]]:
+        """Do one segment of each sequence: forget, read, write.
+
+        Returns:
+            What each head read, the parts after the segment, and the segment's shift.
+        """
         recent, before = parts["reader.recent"], parts["reader.segments"]
         shift = self.shift(segment.direction, recent, before)
         keep, weight = self.write_gate(segment.direction, segment.topics, shift)
@@ -181,12 +196,13 @@ class ContextReader(nn.Module):
         fit = (segment.query * weights).sum(-1, keepdim=True)
         read = total / (fit + LEAST_FIT)
         key = weight[..., None] * segment.key
-        return self.residual(segment.direction, read, shift), {
+        after = {
             "reader.values": values + key[..., None] * segment.topics.unsqueeze(-2),
             "reader.weights": weights + key,
             "reader.recent": self._recent(recent, segment.direction),
             "reader.segments": before + 1,
         }
+        return read, after, shift
 
     @staticmethod
     def shift(
@@ -209,10 +225,11 @@ class ContextReader(nn.Module):
         self,
         direction: Float[Tensor, "*b d"],
         read: Float[Tensor, "*b h d"],
+        mention: Float[Tensor, "*b h"],
         shift: Float[Tensor, "*b f"],
     ) -> Float[Tensor, "*b d"]:
         """Return what is added to a unit vector."""
-        gated: Tensor = self.output_gate(direction, read, shift).unsqueeze(-1) * read
+        gated: Tensor = self.output_gate(direction, read, mention, shift).unsqueeze(-1) * read
         bent: Tensor = torch.einsum(
             "...hr,hdr->...d", torch.einsum("...hd,hrd->...hr", gated, self.down), self.up
         )

@@ -8,6 +8,23 @@ from torch import Tensor
 from models.packing import Packing
 
 
+def mentions(
+    x: Float[Tensor, "n d"], read: Float[Tensor, "b h d"], packing: Packing
+) -> Float[Tensor, "b h"]:
+    """Return how near each segment's nearest token is to what each head read: the largest cosine over its tokens.
+
+    A segment that names what it is about hardly needs to be told. CLS and SEP are left out; 0 for a segment of these
+    alone.
+    """
+    found, first = [], 0
+    for rows, count in packing.runs:
+        tokens = F.normalize(x[rows].float().view(count, -1, x.shape[-1])[:, 1:-1], dim=-1)
+        fits = tokens @ F.normalize(read[first : first + count], dim=-1).mT
+        found.append(fits.amax(1) if tokens.shape[1] else read.new_zeros(fits.shape[::2]))
+        first += count
+    return torch.cat(found)
+
+
 def pool_topics(
     x: Float[Tensor, "n d"], scores: Float[Tensor, "n h"], packing: Packing
 ) -> tuple[Float[Tensor, "b h d"], Bool[Tensor, " b"]]:

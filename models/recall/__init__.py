@@ -4,14 +4,21 @@ A pointer head on a frozen encoder. A learned gate decides which numbers of a se
 decide which tokens around a number are its address, and a ridge memory of constant size holds what was written.
 """
 
-from models.recall.checkpoint import RecallHeader, load_recall, read_recall_header, save_recall
+from models.recall.checkpoint import (
+    RecallHeader,
+    load_recall,
+    packaged_recall,
+    read_recall_header,
+    save_recall,
+)
 from models.recall.head import RecallAnswer, RecallHead, Records
-from models.recall.memory import Parts
+from models.recall.memory import CROSS, GRAM, Parts
 from models.recall.numbers import NumberPieces, NumberRun
 from models.recall.options import RecallOptions
-from models.recall.states import states_of
 
 __all__ = [
+    "CROSS",
+    "GRAM",
     "NumberPieces",
     "NumberRun",
     "Parts",
@@ -21,7 +28,7 @@ __all__ = [
     "RecallOptions",
     "Records",
     "load_recall",
+    "packaged_recall",
     "read_recall_header",
     "save_recall",
-    "states_of",
 ]

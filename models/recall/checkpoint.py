@@ -8,6 +8,7 @@ from typing import Any, Final
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
+from models.checkpoints import packaged
 from models.errors import WeightsError
 from models.recall.head import RecallHead
 from models.recall.numbers import NumberPieces
@@ -102,6 +103,18 @@ def load_recall(file: Path, base_sha256: str) -> RecallHead:
         raise WeightsError(f"{file.name}: " + "; ".join(problems))
     head.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
     return head.eval().requires_grad_(requires_grad=False)
+
+
+def packaged_recall(base_sha256: str) -> RecallHead | None:
+    """Load the head that comes with longstream, or return None if it was trained on another base.
+
+    Raises:
+        WeightsError: As `load_recall`.
+    """
+    file = packaged("recall", "safetensors")
+    if file is None or read_recall_header(file).base != base_sha256:
+        return None
+    return load_recall(file, base_sha256)
 
 
 def _pieces(content: Any) -> NumberPieces:

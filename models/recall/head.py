@@ -1,6 +1,5 @@
 """The recall head: which numbers of a segment to keep, under which address, and how to find them again."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -8,9 +7,10 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from models.memory import Shapes
 from models.packing import Segment
 from models.recall.codes import token_codes
-from models.recall.memory import Parts, add, part_shapes, read
+from models.recall.memory import GRAM, Parts, add, part_shapes, read
 from models.recall.numbers import NumberPieces
 from models.recall.options import END, SYMBOLS, RecallOptions
 from models.recall.windows import Windows, windows_of
@@ -80,23 +80,27 @@ class RecallHead(nn.Module):
         # Of the gate alone, which would learn its sentences by heart.
         self.dropout = nn.Dropout(_DROPPED)
 
-    def parts(self) -> Mapping[str, tuple[int, ...]]:
-        """Return the names and shapes of a state's tensors, all float32."""
+    @property
+    def memory_parts(self) -> Shapes:
+        """Shape of each part of one sequence's memory, all float32."""
         return part_shapes(self.options)
 
     def empty(self) -> Parts:
         """Return the state of a text of which nothing has been read."""
         device = self.distance.device
-        return {name: torch.zeros(shape, device=device) for name, shape in self.parts().items()}
+        return {
+            name: torch.zeros(shape, device=device) for name, shape in self.memory_parts.items()
+        }
 
     def write(self, states: Float[Tensor, "t d"], segment: Segment, parts: Parts) -> Parts:
-        """Return the state after a segment; `parts` itself if the segment has no number.
+        """Return the state after a segment; its tensors are those of `parts` if the segment has no number.
 
         Args:
             states: The encoder's states after `options.layer` layers, CLS and SEP included, *shape* (t, d).
             segment: The tokens of those states.
-            parts: State before the segment.
+            parts: State before the segment; what is not the head's is left out.
         """
+        parts = {name: parts[name] for name in self.memory_parts}
         runs = list(self.pieces.runs(segment.ids, self.options.slots, self.options.window))
         if not runs:
             return parts
@@ -112,7 +116,7 @@ class RecallHead(nn.Module):
             segment: Its tokens.
             parts: State to look in; it is not changed.
         """
-        if not parts["gram"].any():
+        if not parts[GRAM].any():
             return RecallAnswer("", (), found=False)
         with torch.no_grad():
             asked = self.asked(states, segment)

@@ -1,6 +1,7 @@
 """The state of a recall head: least squares from addresses to digits, as two sums."""
 
 from collections.abc import Mapping
+from typing import Final
 
 import torch
 from jaxtyping import Float
@@ -9,16 +10,18 @@ from torch import Tensor
 from models.recall.options import SYMBOLS, RecallOptions
 
 Parts = Mapping[str, Tensor]
-"""A state by name: `gram` is sum w a a^T, *shape* (c, c); `cross` is sum w a v^T, *shape* (c, slots * 11); float32.
+"""A state by name: `GRAM` is sum w a a^T, *shape* (c, c); `CROSS` is sum w a v^T, *shape* (c, slots * 11); float32.
 
 Both are sums: states of two texts, added, are the state of both.
 """
+GRAM: Final = "recall.gram"
+CROSS: Final = "recall.cross"
 
 
 def part_shapes(options: RecallOptions) -> Mapping[str, tuple[int, ...]]:
     """Return the names and shapes of a state; its size does not depend on what was read."""
     code = options.code
-    return {"gram": (code, code), "cross": (code, options.slots * SYMBOLS)}
+    return {GRAM: (code, code), CROSS: (code, options.slots * SYMBOLS)}
 
 
 def add(
@@ -30,8 +33,8 @@ def add(
     """Return the state with records written to it; `parts` stays as it was."""
     weighted = (addresses * weights[:, None]).T
     return {
-        "gram": parts["gram"] + weighted @ addresses,
-        "cross": parts["cross"] + weighted @ values,
+        GRAM: parts[GRAM] + weighted @ addresses,
+        CROSS: parts[CROSS] + weighted @ values,
     }
 
 
@@ -43,7 +46,7 @@ def read(parts: Parts, asked: Float[Tensor, "q c"], ridge: float) -> Float[Tenso
 
     *Numerics*: solved in float64; thousands of writes at one address leave float32 too few digits beside `ridge`.
     """
-    gram = parts["gram"].double()
+    gram = parts[GRAM].double()
     regular = gram + ridge * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
     solved: Tensor = torch.linalg.solve(regular, asked.double().T)
-    return (solved.T @ parts["cross"].double()).float()
+    return (solved.T @ parts[CROSS].double()).float()

@@ -11,7 +11,7 @@ from torch import Tensor
 from models.packing import Segment
 from models.recall.codes import token_codes
 from models.recall.head import RecallHead
-from models.recall.memory import Parts
+from models.recall.memory import CROSS, GRAM, Parts
 from models.recall.numbers import NumberRun
 from models.recall.options import END, SYMBOLS
 
@@ -20,7 +20,7 @@ def write_slowly(
     head: RecallHead, states: Float[Tensor, "t d"], segment: Segment, parts: Parts
 ) -> Parts:
     """Do what `RecallHead.write` does."""
-    gram, cross = parts["gram"], parts["cross"]
+    gram, cross = parts[GRAM], parts[CROSS]
     for run in head.pieces.runs(segment.ids, head.options.slots, head.options.window):
         address, weight = record_of(head, states, segment, run)
         value = torch.zeros(head.options.slots, SYMBOLS)
@@ -29,7 +29,7 @@ def write_slowly(
                 value[slot, symbol] = 1.0
         gram = gram + weight * torch.outer(address, address)
         cross = cross + weight * torch.outer(address, value.flatten())
-    return {"gram": gram, "cross": cross}
+    return {GRAM: gram, CROSS: cross}
 
 
 def record_of(
@@ -73,8 +73,8 @@ def votes_slowly(
             score = head.question_score(F.gelu(head.question_hidden(states[place])))[0]
             code = token_codes(torch.tensor(segment.ids[place]), len(asked))
             asked = asked + torch.sigmoid(score) * code
-    regular = parts["gram"] + head.options.ridge * torch.eye(len(asked))
-    found: Tensor = _scaled(asked) @ torch.linalg.inv(regular) @ parts["cross"]
+    regular = parts[GRAM] + head.options.ridge * torch.eye(len(asked))
+    found: Tensor = _scaled(asked) @ torch.linalg.inv(regular) @ parts[CROSS]
     return found.view(head.options.slots, SYMBOLS)
 
 

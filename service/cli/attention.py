@@ -168,9 +168,11 @@ def _memory(loaded: "LoadedEncoder", id_: str, context: str | None) -> "Memory |
         ConfigError: there is a context and no memory for it, or it cannot be read.
         TextError: it is not Unicode.
     """
-    if not loaded.encoder.has_memory:
+    if not loaded.encoder.attention_has_memory:
         if context is not None:
-            raise ConfigError(f"--context: {id_} has no memory to read it into; infini has one")
+            raise ConfigError(
+                f"--context: the attention of {id_} has no memory to read it into; infini has one"
+            )
         return None
     memory = loaded.encoder.empty_memory()
     return memory if context is None else _read(loaded, _context(context), memory)

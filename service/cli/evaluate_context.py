@@ -57,11 +57,12 @@ def evaluate_context(  # noqa: PLR0913 - typer reads the options from the parame
         int | None,
         typer.Option(min=1, metavar="N", help="Read only the first N documents of each set."),
     ] = None,
+    bf16: Annotated[
+        bool, typer.Option("--bf16", help="Multiply in bfloat16: faster where the machine can.")
+    ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of resampling and draws.")] = 0,
     device: Annotated[str, typer.Option(help="cpu, or a device of torch.")] = "cpu",
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Torch threads.", show_default="torch's own")
-    ] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Torch threads; torch's own.")] = None,
     out: Annotated[
         Path, typer.Option(metavar="DIR", help="Where report.json, .md and .png go.")
     ] = Path("evaluation/context"),
@@ -86,6 +87,7 @@ def evaluate_context(  # noqa: PLR0913 - typer reads the options from the parame
         far=far,
         weights=weights,
         limit_docs=limit_docs,
+        bf16=bf16,
         seed=seed,
         device=device,
         threads=threads,
@@ -117,6 +119,7 @@ class _Asked:
     far: bool
     weights: str | None
     limit_docs: int | None
+    bf16: bool
     seed: int
     device: str
     threads: int | None
@@ -190,6 +193,7 @@ def _plan(asked: _Asked) -> "ContextPlan":
         half=cast("Half", asked.half),
         resampling=Resampling(asked.seed),
         second_look=asked.second_look,
+        half_precision=asked.bf16,
         positions=(POSITIONS + FAR * asked.far) if asked.position else (),
     )
 

@@ -120,10 +120,10 @@ class Inspector:
 
     def _chosen(self, command: AttentionCommand) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Return the layers and the heads to show."""
-        if command.context is not None and not self._model.encoder.has_memory:
+        if command.context is not None and not self._model.encoder.attention_has_memory:
             raise Unprocessable(
                 "model_has_no_memory",
-                "this model has no memory: nothing that it read before a text changes how it reads the text",
+                "this model's attention has no memory: what came before a text does not change how it is read",
                 "context",
             )
         heads = self._layers[0].outputs.shape[0]

@@ -15,7 +15,7 @@ from service.encoder_node.inspector import Inspector
 from service.encoder_node.loading import describe, failing_alone
 from service.encoder_node.questions import Questions
 from service.encoder_node.reader import TextReader
-from service.encoder_node.recalling import Recaller, RecallHead
+from service.encoder_node.recalling import Recaller
 from service.engine import Engine
 from service.errors import Unprocessable
 from service.metrics import EncoderMetrics
@@ -66,7 +66,6 @@ class EncoderNode:
         metrics: EncoderMetrics,
         engine: Engine,
         limits: LimitsConfig,
-        recall: RecallHead | None = None,
     ) -> None:
         self._model = model
         self._info = info
@@ -74,7 +73,8 @@ class EncoderNode:
         self._engine = engine
         self._reader = TextReader(model, engine, limits.answer_numbers)
         self._inspector = Inspector(model, engine, limits)
-        self._recaller = None if recall is None else Recaller(recall)
+        recall = model.encoder.recall
+        self._recaller = None if recall is None else Recaller(model.encoder, recall)
         self._store: SessionStore | None = None
         self._sessions: _Sessions | None = None
         self._exit = AsyncExitStack()

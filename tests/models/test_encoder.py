@@ -4,17 +4,21 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.attention import ATTENTIONS, LayerMemory
+from models.attention import LayerMemory
 from models.config import AttentionOptions
 from models.encoder import Encoder, EncoderOutput
 from models.memory import MEMORY_RULES, Memory, MemoryRule
 from models.packing import Segment, pack
+from models.variants import variants
 from tests.models.attention.layers import embed, randomise
 from tests.models.conftest import TINY, tiny
+from tests.models.recall.heads import attach_head
 
 VARIANTS = [
-    (name, rule) for name, kind in ATTENTIONS.items() for rule in MEMORY_RULES if kind.has_memory
-] + [(name, "linear") for name, kind in ATTENTIONS.items() if not kind.has_memory]
+    (name, rule)
+    for name, variant in variants().items()
+    for rule in (MEMORY_RULES if variant.attention_has_memory else ["linear"])
+]
 
 
 @pytest.fixture(params=VARIANTS, ids="-".join)
@@ -22,6 +26,8 @@ def encoder(request: pytest.FixtureRequest) -> Encoder:
     """Build a variant away from where it begins: a gate of zeros hides what it is applied to."""
     name, rule = request.param
     encoder = tiny(name, AttentionOptions(memory_rule=rule, gate_logit=0.3))
+    if variants()[name].recalls:
+        attach_head(encoder)
     randomise(encoder, 0.05)
     return encoder
 
@@ -32,9 +38,14 @@ def segment(length: int, seed: int) -> Segment:
     return Segment((0, *ids, 1))
 
 
+def remembers_in_layers(encoder: Encoder) -> bool:
+    """Tell whether the attention has a memory; a reader's is above the layers."""
+    return any(block.attention.has_memory for block in encoder.layers)
+
+
 def rule_of(encoder: Encoder) -> MemoryRule:
-    """Return the rule of a variant with memory."""
-    rule = getattr(encoder.layers[0].attention, "rule")  # noqa: B009 - variants with memory have one
+    """Return the rule of an attention with memory."""
+    rule = getattr(encoder.layers[0].attention, "rule")  # noqa: B009 - those with memory have one
     assert isinstance(rule, MemoryRule)
     return rule
 
@@ -110,7 +121,7 @@ def test_inspect_says_how_forward_came_to_its_result(encoder: Encoder):
                 )
                 torch.testing.assert_close(shown.weights, torch.softmax(shown.scores, -1))
             share = found.memory_share
-            assert (share is not None) == encoder.has_memory
+            assert (share is not None) == remembers_in_layers(encoder)
             if share is not None:
                 assert share.shape == found.outputs.shape[:2]
                 assert ((share > 0) & (share < 1)).all() if warm else (share == 0).all()
@@ -182,8 +193,13 @@ def test_parts_of_another_owner_are_handed_on(encoder: Encoder):
 def test_memories_are_float32_also_where_the_rest_is_computed_in_half(encoder: Encoder):
     if not encoder.has_memory:
         return
-    attention, x = encoder.layers[0].attention, torch.randn(9, TINY.width)
     nothing = encoder.empty_memory()
+    with torch.autocast("cpu", torch.bfloat16):
+        [memory] = encoder([segment(7, 1)], [nothing]).memories or []
+    assert {part.dtype for part in memory.parts.values()} == {torch.float32}
+    if not remembers_in_layers(encoder):
+        return
+    attention, x = encoder.layers[0].attention, torch.randn(9, TINY.width)
     parts = {name: part[0] for name, part in nothing.parts.items()}
     packing = pack([segment(7, 1)])[1]
     with torch.autocast("cpu", torch.bfloat16):
@@ -199,7 +215,7 @@ def test_memories_are_float32_also_where_the_rest_is_computed_in_half(encoder: E
 
 def test_cls_and_sep_are_never_written(encoder: Encoder):
     """Whatever stands at the ends of a segment, the first layer's memory holds its content alone."""
-    if not encoder.has_memory:
+    if not remembers_in_layers(encoder):
         return
     words = segment(7, 1)
     nothing = encoder.empty_memory()

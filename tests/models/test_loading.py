@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.attention import ATTENTIONS
 from models.checkpoints import packaged as find_packaged
 from models.config import AttentionOptions
 from models.encoder import EncoderOutput
 from models.errors import WeightsError
 from models.loading import LoadedEncoder, check_model, load_encoder
+from models.variants import variants
 from tests.models.attention.layers import words
 from tests.models.conftest import WEIGHTS
 from tests.models.small import write_checkpoint
@@ -82,18 +82,20 @@ def test_fingerprints_follow_the_adapters_tensors_and_not_its_name(base: Path, t
 
 
 def test_the_base_has_one_fingerprint_under_all_variants(base: Path):
-    loaded = [load_encoder(name, str(base), adapter="none") for name in ATTENTIONS]
+    loaded = [load_encoder(name, str(base), adapter="none") for name in variants()]
     assert len({encoder.base_sha256 for encoder in loaded}) == 1
-    assert len({encoder.fingerprint for encoder in loaded}) == len(ATTENTIONS)
+    assert len({encoder.fingerprint for encoder in loaded}) == len(variants())
 
 
-def test_score_functions_tell_models_apart_and_idle_options_do_not(base: Path):
+@pytest.mark.parametrize("name", ["causal", "infini-plus"])
+def test_score_functions_tell_models_apart_and_idle_options_do_not(base: Path, name: str):
     def of(options: AttentionOptions) -> str:
-        return load_encoder("causal", str(base), options, adapter="none").fingerprint
+        return load_encoder(name, str(base), options, adapter="none").fingerprint
 
     plain = of(AttentionOptions())
     assert of(AttentionOptions(score="cosine")) != plain
-    assert of(AttentionOptions(memory_rule="delta", gate_logit=1.0)) == plain
+    idle = AttentionOptions(memory_rule="delta", gate_logit=1.0, memory_from=9, memory_rank=4)
+    assert of(idle) == plain
 
 
 @pytest.mark.parametrize("adapter", ["./nowhere.safetensors", ""])
@@ -126,7 +128,7 @@ def test_an_adapter_is_checked_without_loading_the_model(base: Path, tmp_path: P
         check_model("bidirectional", str(base), str(file))
 
 
-@pytest.mark.parametrize("name", ATTENTIONS)
+@pytest.mark.parametrize("name", variants())
 def test_what_is_packaged_for_a_variant_loads_on_the_default_base(name: str):
     file = find_packaged(name, "safetensors")
     loaded = load_encoder(name, WEIGHTS)

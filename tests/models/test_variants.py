@@ -1,6 +1,7 @@
 """What an encoder is built of: an attention a layer, and for some a reader."""
 
 import pytest
+import torch
 
 from models.attention import ATTENTIONS
 from models.attention.infini import InfiniAttention
@@ -10,22 +11,51 @@ from models.errors import WeightsError
 from models.loading import build_encoder
 from models.reader import ContextReader
 from models.variants import variants
+from tests.models.attention.layers import randomise, words
 from tests.models.conftest import TINY, tiny
 
 
-def test_every_attention_is_a_variant_that_says_what_it_is():
+def test_every_attention_is_a_variant_and_all_say_what_they_are():
     found = variants()
-    assert list(found) == list(ATTENTIONS)
-    for name, variant in found.items():
-        assert variant.has_memory == ATTENTIONS[name].has_memory
+    assert list(found) == [*ATTENTIONS, "infini-plus"]
+    for name, attention in ATTENTIONS.items():
+        assert found[name].attention is attention
+        assert found[name].attention_has_memory == attention.has_memory
+        assert found[name].summary in str(attention.__doc__)
+    assert found["infini-plus"].summary in str(ContextReader.__doc__)
+    for variant in found.values():
         assert len(variant.summary) > 10
         assert "\n" not in variant.summary
-        assert variant.summary in str(ATTENTIONS[name].__doc__)
+    assert len({variant.summary for variant in found.values()}) == len(found)
 
 
-def test_infini_plus_alone_has_a_reader():
-    for name in ATTENTIONS:
+def test_infini_plus_alone_has_a_reader_and_may_have_a_recall_head():
+    for name, variant in variants().items():
         assert isinstance(tiny(name).reader, ContextReader) == (name == "infini-plus")
+        assert variant.recalls == (name == "infini-plus")
+        assert tiny(name).has_memory == (name in {"infini", "infini-plus"})
+
+
+@pytest.mark.parametrize(
+    "options",
+    [AttentionOptions(), AttentionOptions(memory_rule="delta", memory_from=9, memory_rank=4)],
+)
+def test_under_its_reader_infini_plus_is_multi_head_whatever_the_memory_options(
+    options: AttentionOptions,
+):
+    encoder, plain = tiny("infini-plus", options), tiny("multi-head")
+    randomise(encoder, 0.1)
+    state = encoder.state_dict()
+    plain.load_state_dict({name: state[name] for name in plain.state_dict()})
+    assert {name.split(".")[0] for name in state.keys() - plain.state_dict().keys()} == {"reader"}
+    assert all(type(block.attention) is MultiHeadAttention for block in encoder.layers)
+    memory = encoder.empty_memory()
+    assert {name.split(".")[0] for name in memory.parts} == {"reader"}
+    fresh, expected = encoder([words(9, 1)], [memory]), plain([words(9, 1)])
+    assert torch.equal(fresh.tokens, expected.tokens)
+    assert torch.equal(fresh.sums, expected.sums)
+    warm = encoder([words(9, 1)], encoder([words(12, 2)], [memory]).memories)
+    assert (warm.sums - expected.sums).abs().max() > 1e-2
 
 
 @pytest.mark.parametrize("name", ATTENTIONS)

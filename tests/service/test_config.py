@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from models.attention import ATTENTIONS
 from models.checkpoints import packaged
 from models.config import MemoryRuleName
 from models.memory import MEMORY_RULES
+from models.variants import variants
 from service.config import ModelConfig, ServiceConfig, load_config
 from service.errors import ConfigError
 
@@ -65,7 +65,7 @@ def test_the_keys_are_frozen():
 
 def test_every_variant_with_a_card_is_served_by_default():
     config = load_config()
-    finished = {name for name in ATTENTIONS if packaged(name, "md")}
+    finished = {name for name in variants() if packaged(name, "md")}
     assert {model.attention for model in config.served} == finished
     assert len(finished) >= 6
     assert all(model.id == model.attention for model in config.served)

@@ -37,7 +37,7 @@ def late_vectors(variant: Variant, cut: Cut, window: int, advance: Advance) -> V
     with torch.inference_mode():
         for step in full_steps([segment for segment, _ in windows]):
             segments = [windows[i][0] for i in step]
-            tokens = variant.encoder(segments).tokens.cpu().numpy()
+            tokens = variant.encoder(segments).tokens.float().cpu().numpy()
             owners = np.concatenate([np.pad(windows[i][1], 1, constant_values=-1) for i in step])
             inside = owners >= 0  # CLS and SEP are not
             np.add.at(sums, owners[inside], tokens[inside])

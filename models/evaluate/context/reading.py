@@ -81,7 +81,9 @@ class Reader:
             chosen = [items[i] for i in step]
             before = [item.memory for item in chosen if item.memory is not None]
             output = encoder([item.segment for item in chosen], before or None)
-            np.add.at(self._sums, [item.chunk for item in chosen], output.sums.cpu().numpy())
+            np.add.at(
+                self._sums, [item.chunk for item in chosen], output.sums.float().cpu().numpy()
+            )
             if keep and output.memories is not None:
                 kept.update(zip(step, output.memories, strict=True))
             self._advance(sum(len(item.segment.ids) for item in chosen))

@@ -1,6 +1,7 @@
 """The evaluation of context, from a plan to a report."""
 
 import numpy as np
+import torch
 
 from models.evaluate.bootstrap import CONFIDENCE
 from models.evaluate.context.bench import Bench
@@ -29,6 +30,9 @@ def evaluate_context(plan: ContextPlan, watch: Watch | None = None) -> ContextRe
         EvaluationError: an encoder gives vectors that are not finite.
     """
     watch = watch or Unwatched()
+    device = plan.base.encoder.embeddings.tokens.weight.device.type
+    with torch.autocast(device, torch.bfloat16, enabled=plan.half_precision):
+        sets = tuple(_evaluate_set(plan, data, watch) for data in plan.sets)
     return ContextReport(
         half=plan.half,
         resampling=plan.resampling,
@@ -37,7 +41,7 @@ def evaluate_context(plan: ContextPlan, watch: Watch | None = None) -> ContextRe
         fingerprints={model.id: model.fingerprint for model in (plan.base, *plan.models)},
         sources=sources(plan.sets, plan.pairs),
         no_harm={} if plan.pairs is None else _no_harm(plan, plan.pairs, watch),
-        sets=tuple(_evaluate_set(plan, data, watch) for data in plan.sets),
+        sets=sets,
     )
 
 

@@ -61,7 +61,9 @@ def fit(  # noqa: PLR0913, PLR0917 - one parameter per option of the command
     model.encoder.to(device)
     sets = _training_sets(data, seed)
     until = time.monotonic() + 60 * minutes if minutes is not None else math.inf
-    done = _attention(model, sets, recipe.attention, run, seed, until)
+    done = True
+    if recipe.attention:
+        done = _attention(model, sets, recipe.attention, run, seed, until)
     if done and recipe.reader:
         done = _reader(model, sets, recipe.reader, run, seed, until)
     if not done:
@@ -129,7 +131,9 @@ def _reader(
     states = States(model, {kept.name: kept for kept in sets})
     draws = Draws(sets, WEIGHTS, stage.documents, stage.chunks, seed)
     objective = OverStates(model, draws, stage, parameters, states)
-    return _train("reader", objective, stage, run, until)
+    done = _train("reader", objective, stage, run, until)
+    model.encoder.eval()
+    return done
 
 
 def _train(name: str, objective: Objective, stage: Stage, run: Path, until: float) -> bool:

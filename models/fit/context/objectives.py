@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,9 @@ from models.fit.context.recipes import STANDING_ALONE, Stage
 from models.fit.context.states import States
 from models.loading import LoadedEncoder
 from models.reader import ContextReader
+
+_SEEDS: Final = 1_000_003
+"""More steps than a run has, so that no two runs share what they drop."""
 
 
 class _Contrast(ABC):
@@ -48,6 +51,12 @@ class _Contrast(ABC):
 
     def losses(self, step: int) -> Mapping[str, Tensor]:
         """Return the losses of a step, weighted."""
+        with torch.random.fork_rng(devices=[]):
+            # What is dropped in a step does not depend on whether the run was taken up before it.
+            torch.manual_seed(_SEEDS * self._draws.seed + step)
+            return self._losses(step)
+
+    def _losses(self, step: int) -> Mapping[str, Tensor]:
         draw = self._draws.draw(step)
         # On a CPU torch's fused kernel is slow backwards in bf16; the plain one is four times as fast.
         kernel = sdpa_kernel(SDPBackend.MATH) if self._device.type == "cpu" else nullcontext()
@@ -129,7 +138,7 @@ class OverStates(_Contrast):
         reader = model.encoder.reader
         if reader is None:
             raise TypeError(f"{model.attention} has no reader to train")
-        self._reader: ContextReader = reader
+        self._reader: ContextReader = reader.train()
         self._states = states
 
     def _read(self, draw: Draw) -> Tensor:

@@ -30,20 +30,20 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class ContextRecipe:
-    """How a variant's memory is trained.
+    """How a variant's memory is trained; where it has two, the reader's comes second.
 
     Attributes:
-        attention: Training of the memory inside the layers.
-        reader: Training of the reader above them, which follows; None for a variant without.
+        attention: Training of the memory inside the layers; None for a variant without.
+        reader: Training of the reader above them; None for a variant without.
         memory_from: First layer with a memory.
         memory_rank: Rank of the memory's own projections.
         gate_logit: Where the gates start.
     """
 
-    attention: Stage
+    attention: Stage | None = None
     reader: Stage | None = None
-    memory_from: int = 3
-    memory_rank: int = 16
+    memory_from: int = 0
+    memory_rank: int = 0
     gate_logit: float = -2.0
 
 
@@ -64,16 +64,23 @@ HIDDEN: Final = ("covidqa", "evidence_inference", "fairytaleqa", "peps")
 """Sets that copies with hidden topics are made of."""
 LONGEST: Final = 64
 """Chunks of a document that are used."""
-_ATTENTION: Final = Stage(steps=500, documents=6, chunks=7, rate=2e-3)
 
 CONTEXT_RECIPES: Final[Mapping[str, ContextRecipe]] = {
-    "infini": ContextRecipe(_ATTENTION),
+    "infini": ContextRecipe(
+        attention=Stage(steps=500, documents=6, chunks=7, rate=2e-3), memory_from=3, memory_rank=16
+    ),
     "infini-plus": ContextRecipe(
-        _ATTENTION, Stage(steps=600, documents=8, chunks=24, rate=1e-3, sequence=0.5)
+        reader=Stage(steps=600, documents=8, chunks=24, rate=1e-3, sequence=0.5)
     ),
 }
 
-_GATES: Final = (".beta", ".keep.bias", "write_gate.keep", "write_gate.weight", "output_gate.bias")
+_GATES: Final = (
+    ".beta",
+    "write_gate.keep",
+    "write_gate.weight",
+    "write_gate.opening",
+    "output_gate.bias",
+)
 _CHOICES: Final = ("reader.topic.", "_gate.network.")
 _CHOICE_FACTOR: Final = 4.0
 

@@ -1,7 +1,8 @@
 """Token states of training documents, computed once each: the reader is trained on top of what does not change."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from itertools import islice
+from typing import Final
 
 import torch
 import torch.nn.functional as F
@@ -9,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from models.evaluate.context.reading import full_steps
 from models.evaluate.data import RetrievalSet
 from models.fit.context.draws import Draw, Span
 from models.fit.context.reading import whole_chunks
@@ -18,96 +20,74 @@ from models.reader import ContextReader
 from models.reader.parallel import read_documents
 from models.reader.topics import pool_topics
 
-
-@dataclass(frozen=True, slots=True)
-class _State:
-    """One segment: its tokens' vectors in half precision, CLS and SEP included, and its chunk in the document."""
-
-    tokens: Tensor
-    chunk: int
+_Place = tuple[str, int, int]
+"""A set, a document in it, and a chunk in that."""
+_BATCH_TOKENS: Final = 4096
 
 
 class States:
-    """Keeps the token states of documents in memory, 768 bytes a token of width 384.
+    """Keeps the token states of chunks in memory, 768 bytes a token of width 384.
 
     Args:
-        model: Whose attention, with its memory, reads each document from its beginning; its reader does not. So what
-            the attention remembers is the document alone, also where a part starts later or another document is read
-            before it: that, only the reader sees.
+        model: Whose layers read each segment; they have no memory, the reader alone has.
         sets: Training sets, by name.
     """
 
     def __init__(self, model: LoadedEncoder, sets: Mapping[str, RetrievalSet]) -> None:
         self._model, self._sets = model, sets
-        self._kept: dict[tuple[str, int], list[_State]] = {}
+        self._kept: dict[_Place, list[Tensor]] = {}
 
     def read(self, reader: ContextReader | None, draw: Draw) -> Float[Tensor, "c d"]:
         """Return the chunk vectors of a step with what the reader, if there is one, adds; unit length."""
-        self._prepare(draw)
-        documents: list[list[_State]] = []
+        documents: list[list[Tensor]] = []
         owners: list[int | None] = []
         chunks = 0
         for reading in draw.readings:
-            before = self._span(draw.name, reading.before) if reading.before else []
-            states = self._span(draw.name, reading.span)
-            documents.append(before + states)
+            before = [x for part in self._span(draw.name, reading.before) for x in part]
+            own = self._span(draw.name, reading.span)
+            documents.append(before + [x for part in own for x in part])
             owners += [None] * len(before)
-            owners += [chunks + state.chunk - reading.span.start for state in states]
-            chunks += len(reading.span.chunks)
+            owners += [place for place, part in enumerate(own, chunks) for _ in part]
+            chunks += len(own)
         sums = _with_context(reader, documents)
         ranked = [i for i, owner in enumerate(owners) if owner is not None]
         return whole_chunks(sums[ranked], [owner for owner in owners if owner is not None], chunks)
 
-    def _span(self, name: str, span: Span) -> list[_State]:
-        chunks = range(span.start, span.start + len(span.chunks))
-        return [state for state in self._kept[name, span.document] if state.chunk in chunks]
-
-    def _prepare(self, draw: Draw) -> None:
-        needed = {
-            (draw.name, span.document)
-            for reading in draw.readings
-            for span in (reading.span, reading.before)
-            if span is not None
-        }
-        missing = sorted(needed - set(self._kept))
+    def _span(self, name: str, span: Span | None) -> list[list[Tensor]]:
+        """Return each chunk's segments: their tokens' vectors in half precision, CLS and SEP included."""
+        if span is None:
+            return []
+        places = [(name, span.document, span.start + i) for i in range(len(span.chunks))]
+        missing = [place for place in places if place not in self._kept]
         if missing:
             self._encode(missing)
+        return [self._kept[place] for place in places]
 
     @torch.inference_mode()
-    def _encode(self, documents: Sequence[tuple[str, int]]) -> None:
-        """Read documents beside one another from their beginning."""
-        encoder, reader = self._model.encoder, self._model.encoder.reader
-        placed = []
-        for name, index in documents:
-            segments = self._model.tokenizer.segments(self._sets[name].documents[index])
-            placed.append([(s, place) for place, found in enumerate(segments) for s in found])
-            self._kept[name, index] = []
-        memories = [encoder.empty_memory() for _ in documents]
-        device = next(encoder.parameters()).device
-        encoder.reader = None
-        try:
-            with torch.autocast(device.type, torch.bfloat16):
-                for turn in range(max(map(len, placed))):
-                    active = [i for i, segments in enumerate(placed) if turn < len(segments)]
-                    batch = [placed[i][turn][0] for i in active]
-                    output = encoder(batch, [memories[i] for i in active])
-                    rows = Packing(tuple(len(segment.ids) for segment in batch)).slices
-                    for i, row, memory in zip(active, rows, output.memories or (), strict=True):
-                        memories[i] = memory
-                        state = _State(output.tokens[row].half().clone(), placed[i][turn][1])
-                        self._kept[documents[i]].append(state)
-        finally:
-            encoder.reader = reader
+    def _encode(self, places: Sequence[_Place]) -> None:
+        texts = [self._sets[name].documents[index][chunk] for name, index, chunk in places]
+        cut = self._model.tokenizer.segments(texts)
+        segments = [segment for found in cut for segment in found]
+        encoder = self._model.encoder
+        device = encoder.embeddings.tokens.weight.device.type
+        states: dict[int, Tensor] = {}
+        with torch.autocast(device, torch.bfloat16):
+            for step in full_steps(segments, _BATCH_TOKENS):
+                found = encoder.states([segments[i] for i in step], encoder.config.layers)
+                states.update((i, x.half().clone()) for i, x in zip(step, found, strict=True))
+        rest = iter([states[i] for i in range(len(segments))])
+        for place, own in zip(places, cut, strict=True):
+            self._kept[place] = list(islice(rest, len(own)))
 
 
 def _with_context(
-    reader: ContextReader | None, documents: Sequence[Sequence[_State]]
+    reader: ContextReader | None, documents: Sequence[Sequence[Tensor]]
 ) -> Float[Tensor, "s d"]:
     """Return the sums of all segments, document after document, with what the reader adds."""
     states = [state for document in documents for state in document]
     lengths = [len(document) for document in documents]
-    packing = Packing(tuple(len(state.tokens) for state in states))
-    x = torch.cat([state.tokens for state in states]).float()
+    packing = Packing(tuple(map(len, states)))
+    x = torch.cat(states).float()
     sums = torch.stack([x[rows].sum(0) for rows in packing.slices])
     if reader is None:
         return sums
@@ -116,6 +96,8 @@ def _with_context(
     present = pad_sequence([torch.ones(n, dtype=torch.bool) for n in lengths], batch_first=True)
     added = read_documents(
         reader,
+        x,
+        packing,
         pad_sequence(list(torch.split(directions, lengths)), batch_first=True),
         pad_sequence(list(torch.split(topics, lengths)), batch_first=True),
         present.to(x.device),

@@ -13,11 +13,10 @@ from tests.models.attention.layers import randomise, words
 from tests.models.conftest import TINY, tiny
 
 DOCUMENT = (words(9, 1), words(0, 2), words(12, 3))
-REMEMBERING = ("infini", "infini-plus")
 
 
-def _moved(name: str, **options: int) -> Encoder:
-    encoder = tiny(name, AttentionOptions(gate_logit=0.3, **options))  # type: ignore[arg-type] # counts
+def _moved(**options: int) -> Encoder:
+    encoder = tiny("infini", AttentionOptions(gate_logit=0.3, **options))  # type: ignore[arg-type] # counts
     randomise(encoder, 0.1)
     return encoder
 
@@ -39,23 +38,20 @@ def _read(encoder: Encoder, *segments: Segment) -> EncoderOutput:
     return output
 
 
-@pytest.mark.parametrize("name", REMEMBERING)
-def test_only_layers_that_remember_have_a_memory(name: str):
-    encoder = _moved(name, memory_from=1)
+def test_only_layers_that_remember_have_a_memory():
+    encoder = _moved(memory_from=1)
     assert [block.attention.has_memory for block in encoder.layers] == [False, True]
     assert not encoder.layers[0].attention.memory_parts
-    whole = _moved(name).empty_memory().shapes
-    for part, shape in encoder.empty_memory().shapes.items():
-        of_reader = part.startswith("reader.")
-        assert shape == (whole[part] if of_reader else (1, *whole[part][1:]))
+    whole = _moved().empty_memory().shapes
+    later = encoder.empty_memory().shapes
+    assert later == {part: (1, *shape[1:]) for part, shape in whole.items()}
     own = {key for key in encoder.state_dict() if "attention.beta" in key}
     assert own == {"blocks.1.attention.beta"}
 
 
-@pytest.mark.parametrize("name", REMEMBERING)
 @pytest.mark.parametrize("rank", [0, 2])
-def test_forward_is_step(name: str, rank: int):
-    encoder = _moved(name, memory_from=1, memory_rank=rank)
+def test_forward_is_step(rank: int):
+    encoder = _moved(memory_from=1, memory_rank=rank)
     memory = encoder.empty_memory()
     for segment in DOCUMENT:
         fast, slow = encoder([segment], [memory]), encoder.step(segment, memory)
@@ -67,10 +63,9 @@ def test_forward_is_step(name: str, rank: int):
             torch.testing.assert_close(value, twin.parts[part], atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", REMEMBERING)
 @pytest.mark.parametrize("rank", [0, 2])
-def test_an_empty_memory_is_exactly_multi_head(name: str, rank: int):
-    encoder = _moved(name, memory_from=1, memory_rank=rank)
+def test_an_empty_memory_is_exactly_multi_head(rank: int):
+    encoder = _moved(memory_from=1, memory_rank=rank)
     plain = _like("multi-head", encoder)
     found, expected = _read(encoder, DOCUMENT[0]), plain([DOCUMENT[0]])
     assert torch.equal(found.tokens, expected.tokens)
@@ -79,9 +74,8 @@ def test_an_empty_memory_is_exactly_multi_head(name: str, rank: int):
     assert (warm.tokens - expected.tokens).abs().max() > 1e-2
 
 
-@pytest.mark.parametrize("name", REMEMBERING)
-def test_layers_without_a_memory_show_a_share_of_zero(name: str):
-    encoder = _moved(name, memory_from=1, memory_rank=2)
+def test_layers_without_a_memory_show_a_share_of_zero():
+    encoder = _moved(memory_from=1, memory_rank=2)
     [memory] = _read(encoder, DOCUMENT[2]).memories or []
     for warm, past in ((False, encoder.empty_memory()), (True, memory)):
         below, above = encoder.inspect(DOCUMENT[0], past)
@@ -102,10 +96,9 @@ def _gradients(encoder: Encoder, *segments: Segment) -> dict[str, Tensor]:
     }
 
 
-@pytest.mark.parametrize("name", REMEMBERING)
-def test_a_memory_side_begins_as_the_shared_projections_and_can_leave_them(name: str):
-    encoder = tiny(name, AttentionOptions(gate_logit=0.3, memory_rank=2))
-    shared = _like(name, encoder)
+def test_a_memory_side_begins_as_the_shared_projections_and_can_leave_them():
+    encoder = tiny("infini", AttentionOptions(gate_logit=0.3, memory_rank=2))
+    shared = _like("infini", encoder)
     one, other = _read(encoder, *DOCUMENT), _read(shared, *DOCUMENT)
     torch.testing.assert_close(one.sums, other.sums, atol=1e-5, rtol=1e-5)
 
@@ -116,13 +109,13 @@ def test_a_memory_side_begins_as_the_shared_projections_and_can_leave_them(name:
 
     randomise(encoder, 0.1)
     assert len(_gradients(encoder, *DOCUMENT)) == 2 * len(ups)
-    apart = _like(name, encoder)
+    apart = _like("infini", encoder)
     difference = _read(encoder, *DOCUMENT).sums - _read(apart, *DOCUMENT).sums
     assert difference.abs().max() > 1e-3
 
 
 def test_the_memory_side_is_a_sum_and_local_attention_does_not_see_it():
-    attention = _moved("infini", memory_rank=2).layers[0].attention
+    attention = _moved(memory_rank=2).layers[0].attention
     assert isinstance(attention, InfiniAttention)
     x = torch.randn(5, TINY.width)
     local = attention.project(x)

@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.attention import ATTENTIONS
 from models.attention.bidirectional import BidirectionalAttention
 from models.attention.scoring import SCORES
 from models.attention.weighted_heads import WeightedMultiHeadAttention
@@ -14,6 +13,7 @@ from models.config import AttentionOptions, ScoreName
 from models.encoder import Encoder, EncoderOutput
 from models.memory import Memory
 from models.packing import Segment
+from models.variants import variants
 from tests.models.attention.layers import (
     attended,
     embed,
@@ -37,7 +37,7 @@ def token_vectors(encoder: Encoder, segment: Segment) -> Tensor:
 
 
 @pytest.mark.parametrize("score", SCORES)
-@pytest.mark.parametrize("name", ATTENTIONS)
+@pytest.mark.parametrize("name", variants())
 def test_forward_is_step_under_every_score_away_from_the_start(name: str, score: ScoreName):
     encoder = tiny(name, AttentionOptions(score=score, gate_logit=0.3))
     randomise(encoder, 0.1)
@@ -52,7 +52,7 @@ def test_forward_is_step_under_every_score_away_from_the_start(name: str, score:
         memory = fast.memories[0] if fast.memories else None
 
 
-@pytest.mark.parametrize("name", ATTENTIONS)
+@pytest.mark.parametrize("name", variants())
 def test_the_score_function_matters(name: str):
     segment = words(9, 1)
     found = [token_vectors(tiny(name, AttentionOptions(score=score)), segment) for score in SCORES]
@@ -233,7 +233,7 @@ def test_self_attention_has_one_head_over_the_whole_width():
     torch.testing.assert_close(attended(attention, x), output, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", [name for name in ATTENTIONS if name != "self-attention"])
+@pytest.mark.parametrize("name", [name for name in variants() if name != "self-attention"])
 def test_the_other_variants_have_the_heads_of_the_base(name: str):
     encoder = tiny(name)
     memory = encoder.empty_memory() if encoder.has_memory else None

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from models.attention import ATTENTIONS
 from models.checkpoints import packaged
 from models.fit.cards import LIMITS, REMEMBERING_LIMITS, TAUGHT_LIMITS, card
+from models.variants import variants
 from models.weights import read_card
 
 REPORT: dict[str, Any] = {
@@ -42,11 +42,7 @@ MEMORY_RUN: dict[str, Any] = {
     "device": "cpu",
     "seed": 3,
     "sets": {"peps": {"docs.jsonl": "0" * 64}, "peps-hidden": {"docs.jsonl": "0" * 64}},
-    "recipe": {
-        "attention": {"steps": 1500, "rate": 0.002},
-        "reader": {"steps": 600, "rate": 0.001},
-        "memory_from": 3,
-    },
+    "recipe": {"attention": None, "reader": {"steps": 600, "rate": 0.001}, "memory_from": 0},
 }
 
 
@@ -80,27 +76,43 @@ def test_the_training_of_a_memory_is_told_from_its_run():
     text = card(row, REPORT, MEMORY_RUN, "b" * 64)
     for said in (
         MEMORY_RUN["command"],
-        "1,500 steps of the attention, then 600 steps of the reader",
+        "600 steps of the reader, on cpu",
         "seed 3 from documents and queries of peps, peps-hidden",
-        "| attention.rate | 0.002 |",
         "| reader.rate | 0.001 |",
-        "| memory_from | 3 |",
         LIMITS["infini-plus"],
         REMEMBERING_LIMITS,
     ):
         assert said in text
     assert TAUGHT_LIMITS not in text
-    without = MEMORY_RUN | {"recipe": MEMORY_RUN["recipe"] | {"reader": None}}
-    text = card(row | {"id": "infini", "attention": "infini"}, REPORT, without, "b" * 64)
-    assert "1,500 steps of the attention, on cpu" in text
-    assert "reader" not in text.partition("## How")[2].partition("## Limits")[0]
+    assert "attention" not in _training_of(text)
+
+
+def test_a_memory_inside_the_layers_says_where_and_one_of_two_stages_names_both():
+    recipe = {"attention": {"steps": 1500, "rate": 0.002}, "reader": None, "memory_from": 3}
+    row = ROW | {"id": "infini", "attention": "infini"}
+    text = card(row, REPORT, MEMORY_RUN | {"recipe": recipe}, "b" * 64)
+    for said in (
+        "1,500 steps of the attention, on cpu",
+        "| attention.rate | 0.002 |",
+        "| memory_from | 3 |",
+        LIMITS["infini"],
+    ):
+        assert said in text
+    assert "reader" not in _training_of(text)
+    both = MEMORY_RUN | {"recipe": recipe | {"reader": {"steps": 600}}}
+    text = card(row, REPORT, both, "b" * 64)
+    assert "1,500 steps of the attention, then 600 steps of the reader" in text
+
+
+def _training_of(text: str) -> str:
+    return text.partition("## How")[2].partition("## Limits")[0]
 
 
 def test_every_variant_has_limits():
-    assert set(LIMITS) == set(ATTENTIONS)
+    assert set(LIMITS) == set(variants())
 
 
-@pytest.mark.parametrize("variant", [name for name in ATTENTIONS if packaged(name, "md")])
+@pytest.mark.parametrize("variant", [name for name in variants() if packaged(name, "md")])
 def test_the_packaged_cards_load_and_adapters_are_small(variant: str):
     file, adapter = packaged(variant, "md"), packaged(variant, "safetensors")
     assert file is not None

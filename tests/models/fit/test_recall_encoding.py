@@ -7,7 +7,7 @@ import torch
 from models.fit.recall_encoding import NumberReader, sentences_of, statements, surrounded
 from models.fit.recall_texts import Fact, Sentence, Sentences
 from models.loading import LoadedEncoder
-from models.recall import NumberPieces, RecallOptions, states_of
+from models.recall import NumberPieces, RecallOptions
 
 FILLER = ["The river was quiet.", "In 1812 the snow came early.", "Nobody spoke."]
 
@@ -38,7 +38,7 @@ def test_encoded_states_are_those_of_the_base(multi_head: LoadedEncoder):
     found = reader(multi_head).ask([question, "pass key"])
     segment = multi_head.tokenizer.segments([question])[0][0]
     with torch.inference_mode():
-        wanted = states_of(multi_head.encoder, [segment], RecallOptions().layer)[0]
+        wanted = multi_head.encoder.states([segment], RecallOptions().layer)[0]
     length = len(segment.ids)
     assert torch.allclose(found.states[0, :length].float(), wanted, atol=0.05)  # bf16
     assert found.ids[0, :length].tolist() == list(segment.ids)

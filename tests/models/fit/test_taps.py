@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from models.attention import ATTENTIONS
 from models.fit.taps import tap, warm_up_loss
 from models.packing import Segment
+from models.variants import variants
 from tests.models.attention.layers import embed, randomise, words
 from tests.models.conftest import TINY, tiny
 from tests.models.fit.conftest import student, teacher
@@ -15,7 +15,7 @@ def segments(count: int = 3, length: int = 6) -> list[Segment]:
     return [words(length, seed) for seed in range(count)]
 
 
-@pytest.mark.parametrize("attention", ATTENTIONS)
+@pytest.mark.parametrize("attention", variants())
 def test_taps_are_what_each_sequence_gives_alone(attention: str):
     encoder, batch = tiny(attention), segments()
     found = tap(encoder, batch)

@@ -23,7 +23,7 @@ def reader() -> ContextReader:
     with torch.no_grad():
         for parameter in reader.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))
-    return reader
+    return reader.eval()
 
 
 @pytest.fixture
@@ -92,7 +92,8 @@ def test_batched_documents_do_not_see_each_other(
         alone, [after] = reader(tokens, tokens.sum(0)[None], _packing(len(tokens)), [before])
         torch.testing.assert_close(together[i : i + 1], alone)
         for name, part in after.items():
-            torch.testing.assert_close(parts[i][name], part)
+            # A batch rounds otherwise, and the gate's exponential makes much of it.
+            torch.testing.assert_close(parts[i][name], part, atol=1e-4, rtol=1e-4)
 
 
 def test_document_form_is_the_fold_with_padding_and_gradients(
@@ -111,7 +112,9 @@ def test_document_form_is_the_fold_with_padding_and_gradients(
     directions = torch.cat([F.normalize(sums, dim=-1), F.normalize(padding, dim=-1)])
     topics = torch.cat([topics, topics[:2]])
     present = torch.tensor([True] * len(LENGTHS) + [False] * 2)
-    found = read_documents(reader, directions[None], topics[None], present[None])[0]
+    found = read_documents(
+        reader, x, _packing(*LENGTHS), directions[None], topics[None], present[None]
+    )[0]
 
     torch.testing.assert_close(found[: len(LENGTHS)], folded, atol=1e-5, rtol=1e-4)
     probe = torch.randn_like(folded)

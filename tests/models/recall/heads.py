@@ -1,8 +1,11 @@
-"""Small recall heads with random parameters, and segments with numbers in them."""
+"""Small recall heads with random parameters, alone or in an encoder, and segments with numbers in them."""
+
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from models.encoder import Encoder
 from models.packing import Segment
 from models.recall import NumberPieces, RecallHead, RecallOptions
 
@@ -23,6 +26,13 @@ def random_head(options: RecallOptions = OPTIONS) -> RecallHead:
         head.distance.normal_()
         head.cue_distance.normal_()
     return head.eval()
+
+
+def attach_head(encoder: Encoder) -> RecallHead:
+    """Give an encoder a random head that reads its first layer; return the head."""
+    head = random_head(replace(OPTIONS, width=encoder.config.width, layer=1))
+    encoder.recall = head
+    return head
 
 
 def segment(*ids: int) -> Segment:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from models.packing import Segment
-from models.recall import RecallHead
+from models.recall import CROSS, GRAM, RecallHead
 from models.recall.reference import votes_slowly, write_slowly
 from tests.models.recall.heads import OPTIONS, WORD, random_head, random_states, segment
 
@@ -35,7 +35,7 @@ def test_fast_and_readable_writing_agree_in_values_and_gradients():
     gradients = []
     for form in (RecallHead.write, write_slowly):
         head, states = random_head(), random_states(TEXT).requires_grad_()
-        before = {name: torch.full(shape, 0.1) for name, shape in head.parts().items()}
+        before = {name: torch.full(shape, 0.1) for name, shape in head.memory_parts.items()}
         after = form(head, states, TEXT, before)
         loss = torch.stack([mixed(part) for part in after.values()]).sum()
         wanted = [states, *(p for n, p in head.named_parameters() if "question" not in n)]
@@ -54,7 +54,7 @@ def test_a_number_with_nothing_around_it_has_hardly_an_address():
         parts = head.write(states, alone, head.empty())
         assert_close(parts, write_slowly(head, states, alone, head.empty()))
     assert all(part.isfinite().all() for part in parts.values())
-    assert parts["gram"].trace() < 1e-6
+    assert parts[GRAM].trace() < 1e-6
 
 
 def test_fast_and_readable_reading_agree_in_values_and_gradients():
@@ -80,16 +80,18 @@ def test_a_state_has_the_shapes_it_says_and_is_never_changed():
     head, states = random_head(), random_states(TEXT)
     before = head.empty()
     after = head.write(states, TEXT, before)
-    assert {name: tuple(part.shape) for name, part in after.items()} == head.parts()
+    assert {name: tuple(part.shape) for name, part in after.items()} == head.memory_parts
     assert all(part.dtype == torch.float32 for part in after.values())
     assert not any(part.any() for part in before.values())
-    assert after["gram"].any()
+    assert after[GRAM].any()
 
 
 def test_a_text_without_numbers_leaves_the_state_as_it_is():
     head, parts = random_head(), write(random_head(), TEXT)
     text = segment(WORD, 31, 32)
-    assert head.write(random_states(text), text, parts) is parts
+    after = head.write(random_states(text), text, {**parts, "another's": torch.ones(1)})
+    assert after.keys() == parts.keys()
+    assert all(after[name] is part for name, part in parts.items())
 
 
 def test_a_closed_gate_writes_exact_zeros():
@@ -119,7 +121,7 @@ def test_only_tokens_within_reach_of_a_number_can_matter():
         assert_close(head.write(states, far, head.empty()), head.write(moved, far, head.empty()))
         moved[3] += 1.0
         changed = head.write(moved, far, head.empty())
-    assert not torch.allclose(changed["gram"], head.write(states, far, head.empty())["gram"])
+    assert not torch.allclose(changed[GRAM], head.write(states, far, head.empty())[GRAM])
 
 
 def test_what_was_never_read_is_not_found():
@@ -133,12 +135,12 @@ def test_a_number_is_read_back_at_its_address(digits: str, monkeypatch: pytest.M
     head = random_head()
     address = torch.nn.functional.normalize(torch.randn(1, OPTIONS.code), dim=-1)
     value = head.values([digits])
-    parts = {"gram": address.T @ address, "cross": address.T @ value}
+    parts = {GRAM: address.T @ address, CROSS: address.T @ value}
     monkeypatch.setattr(head, "asked", lambda _states, _segment: address[0])
     answer = head.answer(random_states(QUESTION), QUESTION, parts)
     assert (answer.digits, answer.found) == (digits, True)
     assert answer.confidence == pytest.approx([1 / (1 + OPTIONS.ridge)] * len(digits), abs=1e-3)
-    unsure = {"gram": parts["gram"], "cross": 0.4 * parts["cross"]}
+    unsure = {GRAM: parts[GRAM], CROSS: 0.4 * parts[CROSS]}
     answer = head.answer(random_states(QUESTION), QUESTION, unsure)
     assert (answer.digits, answer.found) == ("", False)
     assert len(answer.confidence) == len(digits)

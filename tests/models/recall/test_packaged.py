@@ -10,8 +10,8 @@ from models.recall import (
     RecallAnswer,
     RecallHead,
     load_recall,
+    packaged_recall,
     read_recall_header,
-    states_of,
 )
 from models.weights.cards import read_card
 
@@ -32,7 +32,7 @@ def head(multi_head: LoadedEncoder) -> RecallHead:
 def read(base: LoadedEncoder, head: RecallHead, texts: tuple[str, ...]) -> Parts:
     parts = head.empty()
     for segments in base.tokenizer.segments(texts):
-        states = states_of(base.encoder, segments, head.options.layer)
+        states = base.encoder.states(segments, head.options.layer)
         for x, segment in zip(states, segments, strict=True):
             parts = head.write(x, segment, parts)
     return parts
@@ -40,7 +40,7 @@ def read(base: LoadedEncoder, head: RecallHead, texts: tuple[str, ...]) -> Parts
 
 def ask(base: LoadedEncoder, head: RecallHead, text: str, parts: Parts) -> RecallAnswer:
     segment = base.tokenizer.segments([text])[0][0]
-    return head.answer(states_of(base.encoder, [segment], head.options.layer)[0], segment, parts)
+    return head.answer(base.encoder.states([segment], head.options.layer)[0], segment, parts)
 
 
 @pytest.mark.parametrize(
@@ -69,6 +69,14 @@ def test_where_a_segment_stands_does_not_matter(multi_head: LoadedEncoder, head:
     forward, backward = read(multi_head, head, TOLD), read(multi_head, head, TOLD[::-1])
     for name, part in forward.items():
         assert torch.allclose(part, backward[name], atol=1e-5)
+
+
+def test_it_is_taken_for_its_own_base_alone(multi_head: LoadedEncoder):
+    found = packaged_recall(multi_head.base_sha256)
+    assert found is not None
+    assert not found.training
+    assert not any(parameter.requires_grad for parameter in found.parameters())
+    assert packaged_recall("0" * 64) is None
 
 
 def test_its_card_is_about_the_same_base():

@@ -13,20 +13,17 @@ from tests.models.weights.conftest import write_adapter
 from tests.models.weights.test_adapters import rewrite
 
 
-@pytest.mark.parametrize("attention", ["infini", "infini-plus"])
-def test_where_a_memory_begins_and_its_rank_are_the_adapters(
-    base: Path, tmp_path: Path, attention: str
-):
+def test_where_a_memory_begins_and_its_rank_are_the_adapters(base: Path, tmp_path: Path):
     file = tmp_path / "trained.safetensors"
     options = AttentionOptions(memory_from=1, memory_rank=2)
-    encoder = load_encoder(attention, str(base), options, adapter="none").encoder
-    base_sha256 = load_encoder(attention, str(base), adapter="none").base_sha256
+    encoder = load_encoder("infini", str(base), options, adapter="none").encoder
+    base_sha256 = load_encoder("infini", str(base), adapter="none").base_sha256
     save_adapter(
-        adapter_parameters(encoder), AdapterHeader(attention, base_sha256, "dot", 1, 2), file
+        adapter_parameters(encoder), AdapterHeader("infini", base_sha256, "dot", 1, 2), file
     )
-    assert read_header(file) == AdapterHeader(attention, base_sha256, "dot", 1, 2)
+    assert read_header(file) == AdapterHeader("infini", base_sha256, "dot", 1, 2)
     for asked in (None, AttentionOptions(memory_from=0, memory_rank=4)):
-        loaded = load_encoder(attention, str(base), asked, adapter=str(file)).encoder
+        loaded = load_encoder("infini", str(base), asked, adapter=str(file)).encoder
         assert loaded.empty_memory().shapes == encoder.empty_memory().shapes
         assert loaded.state_dict().keys() == encoder.state_dict().keys()
         name = "blocks.1.attention.memory_side.key.down.weight"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.attention import ATTENTIONS
+from models.variants import variants
 from service.cli import main
 from service.cli.looking.view import Stage
 from tests.service.cli.looking.kit import TEXT, WINDOW, load, run, said, write_config
@@ -48,7 +48,7 @@ def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 
 
 @pytest.mark.parametrize("head", ["0", "mean", "all"])
-@pytest.mark.parametrize("attention", ATTENTIONS)
+@pytest.mark.parametrize("attention", variants())
 def test_rows_of_weights_sum_to_one(config, attention, head):
     told = said(TEXT, "--model", attention, "--head", head, "-c", config)
     heads = told["heads"] if head == "all" else 1
@@ -175,7 +175,7 @@ def test_json_takes_what_is_too_long_to_show(config):
         (["--head", "3"], "--head 3: causal has heads 0 to 2; or say `mean` or `all`"),
         (["--head", "best"], "--head best: causal has heads 0 to 2"),
         (["--model", "self-attention", "--head", "1"], "--head 1: self-attention has heads 0 to 0"),
-        (["--context", "x"], "--context: causal has no memory to read it into"),
+        (["--context", "x"], "--context: the attention of causal has no memory to read it into"),
         (["--model", "infini", "--context", " "], "--context: there are no tokens in it"),
         (["--model", "infini", "--context", "@nowhere"], "--context @nowhere: No such file"),
         (["--model", "infini", "--context", "@latin"], "--context @latin is not UTF-8"),

@@ -9,10 +9,10 @@ import pytest
 import torch
 from openai import OpenAI
 
-from models.attention import ATTENTIONS
 from models.checkpoints import packaged
 from models.config import DEFAULT_WEIGHTS
 from models.loading import load_encoder
+from models.variants import variants
 from service.config import DEFAULT_MODELS
 from tests.running import RunningService, eventually
 from tests.texts import SENTENCES
@@ -48,7 +48,11 @@ def test_no_two_variants_with_an_adapter_give_the_same_vector(service: RunningSe
         for name in models
     }
     # An empty memory changes nothing; every other variant computes something of its own.
-    remembering = [name for name in DEFAULT_MODELS if ATTENTIONS[name].has_memory]
+    remembering = [
+        name
+        for name, variant in variants().items()
+        if name in models and (variant.attention_has_memory or variant.reader)
+    ]
     for name in remembering:
         assert vectors[name] == pytest.approx(vectors["multi-head"], abs=1e-5)
     others = {tuple(np.round(v, 4)) for name, v in vectors.items() if name not in remembering}

@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from models.attention import ATTENTIONS
+from models.variants import variants
 from service.encoder_node import EncoderNode, inspector
 from service.errors import BadRequest, Unavailable, Unprocessable
 from service.ports import AttentionCommand
@@ -19,7 +19,7 @@ ALL = AttentionCommand(TEXT, stages=frozenset({"scores", "weights", "outputs"}))
 DIRECTIONS = {"causal": ["forward"], "bidirectional": ["forward", "backward"]}
 
 
-@pytest.mark.parametrize("attention", sorted(ATTENTIONS))
+@pytest.mark.parametrize("attention", sorted(variants()))
 async def test_the_three_steps_of_every_variant(start_node: StartNode, attention: str):
     async with start_node(attention) as node:
         result = await node.inspect(ALL)
@@ -33,7 +33,7 @@ async def test_the_three_steps_of_every_variant(start_node: StartNode, attention
     for layer in result.layers:
         names = [one.direction for one in layer.directions]
         assert names == DIRECTIONS.get(attention, ["both"])
-        assert (layer.memory_share is not None) == ATTENTIONS[attention].has_memory
+        assert (layer.memory_share is not None) == variants()[attention].attention_has_memory
         for one in layer.directions:
             assert one.scores is not None
             assert one.weights is not None
@@ -70,6 +70,14 @@ async def test_what_is_remembered_is_shown_and_nothing_without_a_context(start_n
     np.testing.assert_allclose(told.memory_share, shares.mean((0, 1)), atol=1e-6)
     segments = -(-len(tokens.ids) // 254)
     assert told.read_tokens == 8 + len(tokens.ids) + 2 * segments
+
+
+async def test_a_memory_above_the_layers_is_none_of_the_attentions(start_node: StartNode):
+    async with start_node("infini-plus") as node:
+        assert (await node.inspect(ALL)).memory_share is None
+        with pytest.raises(Unprocessable, match="attention has no memory") as refused:
+            await node.inspect(AttentionCommand(TEXT, "Read before."))
+    assert (refused.value.code, refused.value.param) == ("model_has_no_memory", "context")
 
 
 async def test_a_choice_is_a_part_of_the_whole(start_node: StartNode):

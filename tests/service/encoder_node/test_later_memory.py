@@ -18,19 +18,19 @@ FIRST = 3
 
 @pytest.fixture(scope="module")
 def adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write an untrained adapter of `infini-plus` whose memory begins in the fourth layer."""
+    """Write an untrained adapter of `infini` whose memory begins in the fourth layer."""
     file = tmp_path_factory.mktemp("adapter") / "later.safetensors"
     options = AttentionOptions(memory_from=FIRST, memory_rank=4)
-    model = load_encoder("infini-plus", DEFAULT_WEIGHTS, options, adapter="none")
+    model = load_encoder("infini", DEFAULT_WEIGHTS, options, adapter="none")
     base = set(published_names(model.encoder.config.layers))
     own = {n: p for n, p in adapter_parameters(model.encoder).items() if n not in base}
-    save_adapter(own, AdapterHeader("infini-plus", model.base_sha256, "dot", FIRST, 4), file)
+    save_adapter(own, AdapterHeader("infini", model.base_sha256, "dot", FIRST, 4), file)
     return file
 
 
 async def test_layers_without_a_memory_have_a_share_of_zero(adapter: Path, tmp_path: Path):
     config = ServiceConfig(data_dir=tmp_path, engine=EngineConfig(step_tokens=256))
-    model = ModelConfig(id="later", attention="infini-plus", adapter=str(adapter))
+    model = ModelConfig(id="later", attention="infini", adapter=str(adapter))
     node = await EncoderNode.start(model, config)
     try:
         fresh = await node.inspect(AttentionCommand("The bank of the river."))

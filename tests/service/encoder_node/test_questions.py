@@ -1,9 +1,7 @@
-"""Questions to sessions, on the real checkpoint, with a recall head that is played."""
+"""Questions to sessions of a model with a recall head, on the real checkpoint."""
 
-import asyncio
 import threading
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,73 +11,66 @@ from torch import Tensor
 
 from models.config import DEFAULT_WEIGHTS
 from models.loading import LoadedEncoder, load_encoder
-from models.memory import Memory
 from models.packing import Segment
+from models.recall import CROSS, GRAM, RecallAnswer, RecallHead
 from service.config import EngineConfig, ModelConfig, ServiceConfig
 from service.encoder_node import EncoderNode
 from service.encoder_node.loading import describe
-from service.encoder_node.recalling import NOTHING, Recaller
+from service.encoder_node.recalling import NOTHING
 from service.engine import Engine
-from service.errors import Conflict, Gone, NotFound, Unavailable, Unprocessable
+from service.errors import Conflict, Gone, NotFound, Unprocessable
 from service.metrics import EncoderMetrics
-from service.ports import AppendCommand, QueryCommand, QueryResult, Recollection
+from service.ports import AppendCommand, QueryCommand, QueryResult
 from tests.service.encoder_node.conftest import StartNode
-from tests.service.encoder_node.sessions import TENANT, catalog, open_session, stored
+from tests.service.encoder_node.sessions import TENANT, catalog, memory_of, open_session, stored
 from tests.texts import SENTENCES
 
-TEXTS = ("What is the pass key?", "Who opened the letter?", "")
+TOLD = "The door code of Ida Holm is 40172. Remember it: 40172 is the door code of Ida Holm."
+QUESTION = "What is the door code of Ida Holm?"
+TEXTS = (QUESTION, "What is the pass key of Boris Lang?", "")
+TOKENS = (9, 9, 0)
 
 
-@dataclass
-class Found:
-    digits: str
-    confidence: tuple[float, ...]
-    found: bool
-
-
-class PlayedHead:
-    """Remembers as many words as the memory has read; answers what it was shown."""
+class Asked:
+    """What the head was asked, and on which threads; it answers as always."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[Tensor, Segment, Mapping[str, Tensor]]] = []
+        self.questions: list[tuple[Tensor, Segment, Mapping[str, Tensor]]] = []
         self.threads: set[str] = set()
-        self.answers = [Found("73622", (0.9, 1.004, 0.7), found=True), Found("", (), found=False)]
-
-    def answer(self, states: Tensor, segment: Segment, parts: Mapping[str, Tensor]) -> Found:
-        self.asked.append((states, segment, parts))
-        self.threads.add(threading.current_thread().name)
-        return self.answers[len(self.asked) % 2 - 1]
 
 
-def with_recall(model: LoadedEncoder) -> LoadedEncoder:
-    """Give a model's memory a part of the head's own, as a model with a head has one."""
-    encoder, empty = model.encoder, model.encoder.empty_memory
-
-    def empty_memory() -> Memory:
-        memory = empty()
-        return Memory({**memory.parts, "recall.gram": torch.zeros(4, 4)}, memory.tokens_seen)
-
-    encoder.empty_memory = empty_memory  # type: ignore[method-assign]
-    return model
+@pytest.fixture(scope="module")
+def model() -> LoadedEncoder:
+    return load_encoder("infini-plus", DEFAULT_WEIGHTS)
 
 
 @pytest.fixture
-def head() -> PlayedHead:
-    return PlayedHead()
-
-
-@pytest.fixture
-async def node(tmp_path: Path, head: PlayedHead) -> AsyncIterator[EncoderNode]:
+async def node(tmp_path: Path, model: LoadedEncoder) -> AsyncIterator[EncoderNode]:
+    """Start a node as `EncoderNode.start` does, over weights that are loaded once."""
     config = ServiceConfig(data_dir=tmp_path, engine=EngineConfig(step_tokens=256))
-    loaded = with_recall(load_encoder("infini", DEFAULT_WEIGHTS, adapter="none"))
-    metrics = EncoderMetrics("infini")
-    engine = Engine(loaded.encoder, 256, 10_000, metrics)
-    info = describe(ModelConfig(id="infini", attention="infini"), loaded)
-    running = EncoderNode(loaded, info, metrics, engine, config.limits, head)
+    metrics = EncoderMetrics("infini-plus")
+    engine = Engine(model.encoder, 256, 10_000, metrics)
+    info = describe(ModelConfig(id="infini-plus", attention="infini-plus"), model)
+    running = EncoderNode(model, info, metrics, engine, config.limits)
     await running._run(256)
     await running._open(config)
     yield running
     await running.stop()
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
+    seen, answer = Asked(), RecallHead.answer
+
+    def watched(
+        head: RecallHead, states: Tensor, segment: Segment, parts: Mapping[str, Tensor]
+    ) -> RecallAnswer:
+        seen.questions.append((states, segment, parts))
+        seen.threads.add(threading.current_thread().name)
+        return answer(head, states, segment, parts)
+
+    monkeypatch.setattr(RecallHead, "answer", watched)
+    return seen
 
 
 async def query(node: EncoderNode, session: str, *texts: str) -> QueryResult:
@@ -87,54 +78,76 @@ async def query(node: EncoderNode, session: str, *texts: str) -> QueryResult:
 
 
 async def test_questions_are_plain_queries_whatever_the_session_has_read(node: EncoderNode):
-    session = await open_session(node, *SENTENCES[:5])
+    session = await open_session(node, *SENTENCES[:4], TOLD)
     result = await query(node, session, *TEXTS)
     plain = await node.embed(TEXTS, truncate=False)
     np.testing.assert_allclose(
         [answer.embedding for answer in result.answers], plain.vectors, atol=1e-5
     )
-    assert [answer.tokens for answer in result.answers] == [6, 5, 0]
-    assert (result.next_seq, result.read_tokens) == (5, 17)
+    assert tuple(answer.tokens for answer in result.answers) == TOKENS
+    assert (result.next_seq, result.read_tokens) == (5, sum(TOKENS) + 2 * 3)
     assert result.etag == (await catalog(node).get(TENANT, session)).etag
 
 
-async def test_the_head_sees_the_question_and_the_sessions_parts_of_its_own(
-    node: EncoderNode, head: PlayedHead
+async def test_what_the_session_was_told_is_found_and_nothing_else(
+    node: EncoderNode, model: LoadedEncoder
 ):
-    session = await open_session(node, *SENTENCES[:5])
-    before = await stored(node, session)
-    result = await query(node, session, *TEXTS)
-    assert [answer.recall for answer in result.answers] == [
-        Recollection("73622", 0.7, found=True),
-        Recollection(None, 0.0, found=False),
-        Recollection("73622", 0.7, found=True),
-    ]
-    segments = [segments[0] for segments in node._model.tokenizer.segments(TEXTS)]
-    for (states, segment, parts), expected in zip(head.asked, segments, strict=True):
+    session = await open_session(node, *SENTENCES[:3], TOLD, *SENTENCES[3:5])
+    found, unknown, empty = (
+        answer.recall for answer in (await query(node, session, *TEXTS)).answers
+    )
+    assert model.encoder.recall is not None
+    least = model.encoder.recall.options.least_vote
+    assert found is not None
+    assert (found.answer, found.found) == ("40172", True)
+    assert least <= found.confidence <= 1
+    for recalled in (unknown, empty):
+        assert recalled is not None
+        assert (recalled.answer, recalled.found) == (None, False)
+        assert 0 <= recalled.confidence < least
+
+
+async def test_the_head_sees_the_question_and_the_sessions_memory(
+    node: EncoderNode, model: LoadedEncoder, asked: Asked
+):
+    session = await open_session(node, TOLD, *SENTENCES[:5])
+    before, memory = await stored(node, session), await memory_of(node, session)
+    kept = {name: part.clone() for name, part in memory.parts.items()}
+    await query(node, session, *TEXTS)
+    head, segments = model.encoder.recall, [cut[0] for cut in model.tokenizer.segments(TEXTS)]
+    assert head is not None
+    for (states, segment, parts), expected in zip(asked.questions, segments, strict=True):
         with torch.inference_mode():
-            empty = node._model.encoder.empty_memory()
-            tokens = node._model.encoder([expected], [empty]).tokens
-        np.testing.assert_allclose(states.numpy(), tokens.numpy(), atol=1e-4)
+            [alone] = model.encoder.states([expected], head.options.layer)
+        np.testing.assert_allclose(states.numpy(), alone.numpy(), atol=1e-4)
         assert segment == expected
-        assert list(parts) == ["gram"]
-    assert all(name.startswith("recall") for name in head.threads)
+        assert {GRAM, CROSS} <= parts.keys() == kept.keys()
+        assert all(torch.equal(part, kept[name]) for name, part in parts.items())
+    assert all(name.startswith("recall") for name in asked.threads)
     assert await stored(node, session) == before
 
 
-async def test_an_empty_memory_is_not_asked(node: EncoderNode, head: PlayedHead):
+async def test_an_empty_memory_is_not_asked(node: EncoderNode, asked: Asked):
     session = await open_session(node)
-    [answer] = (await query(node, session, TEXTS[0])).answers
+    [answer] = (await query(node, session, QUESTION)).answers
     assert answer.recall == NOTHING
-    assert head.asked == []
+    assert asked.questions == []
 
 
 async def test_the_newest_memory_is_asked_while_the_session_is_read(node: EncoderNode):
-    session = await open_session(node)
-    for seq, text in enumerate(SENTENCES[:3]):
+    async def recalled(seq: int) -> str | None:
+        result = await query(node, session, QUESTION)
+        assert result.next_seq == seq
+        [answer] = result.answers
+        return answer.recall.answer if answer.recall else None
+
+    session, found = await open_session(node), []
+    for seq, text in enumerate((SENTENCES[0], TOLD, SENTENCES[1])):
         await node.append(AppendCommand(TENANT, session, (text,), seq))
-        assert (await query(node, session, TEXTS[0])).next_seq == seq + 1
+        found.append(await recalled(seq + 1))
+    assert found == [None, "40172", "40172"]
     await catalog(node).complete(TENANT, session)
-    assert (await query(node, session, TEXTS[0])).next_seq == 3
+    assert await recalled(3) == "40172"
 
 
 async def test_a_question_over_the_window_is_refused_with_what_to_do(node: EncoderNode):
@@ -155,9 +168,13 @@ async def test_sessions_that_cannot_be_asked(node: EncoderNode):
         await query(node, session, "a")
 
 
-async def test_a_model_without_a_head_remembers_nothing_and_loads_no_state(start_node: StartNode):
-    async with start_node("infini") as plain:
-        session = await open_session(plain, *SENTENCES[:3])
+@pytest.mark.parametrize("attention", ["infini", "infini-plus"])
+async def test_a_model_without_a_head_remembers_nothing_and_loads_no_state(
+    start_node: StartNode, attention: str
+):
+    """The nodes of `start_node` take no packaged adapter, and with it no packaged head."""
+    async with start_node(attention) as plain:
+        session = await open_session(plain, *SENTENCES[:2], TOLD)
         assert plain._sessions is not None
         plain._sessions.appender.tools.hot.drop(TENANT, session)
         result = await query(plain, session, *TEXTS)
@@ -166,46 +183,19 @@ async def test_a_model_without_a_head_remembers_nothing_and_loads_no_state(start
         vectors = (await plain.embed(TEXTS, truncate=False)).vectors
         got = [answer.embedding for answer in result.answers]
         np.testing.assert_allclose(got, vectors, atol=1e-5)
-        counted = b'longstream_tokens_total{kind="stateless",model="infini"} '
+        counted = f'longstream_tokens_total{{kind="stateless",model="{attention}"}} '.encode()
         [line] = [x for x in plain.exposition().splitlines() if x.startswith(counted)]
-        assert float(line.removeprefix(counted)) == 17 + 17  # the query's, and then the same again
+        read = sum(TOKENS) + 2 * 3
+        assert float(line.removeprefix(counted)) == 2 * read  # the query's, and the same again
 
 
-async def test_other_weights_and_no_memory_are_refused(
-    start_node: StartNode, node: EncoderNode, tmp_path: Path
-):
+async def test_other_weights_and_no_memory_are_refused(start_node: StartNode, node: EncoderNode):
     session = await open_session(node, SENTENCES[0])
-    config = ServiceConfig(data_dir=tmp_path, engine=EngineConfig(step_tokens=256))
-    changed = ModelConfig(id="infini", attention="infini", adapter="none", memory_rule="delta")
-    other = await EncoderNode.start(changed, config)
-    with pytest.raises(Conflict) as refused:
-        await query(other, session, "a")
+    async with start_node("infini-plus") as other:  # on the same store, without adapter and head
+        with pytest.raises(Conflict) as refused:
+            await query(other, session, "a")
     assert refused.value.code == "model_changed"
-    await other.stop()
     async with start_node("multi-head") as stateless:
         with pytest.raises(Unprocessable) as no_memory:
             await query(stateless, session, "a")
     assert no_memory.value.code == "model_has_no_memory"
-
-
-async def test_a_head_at_work_holds_nobody_up_and_is_refused_at_the_end(head: PlayedHead):
-    go = threading.Event()
-
-    class Slow(PlayedHead):
-        def answer(self, states: Tensor, segment: Segment, parts: Mapping[str, Tensor]) -> Found:
-            assert go.wait(10)
-            return super().answer(states, segment, parts)
-
-    recaller, memory = Recaller(Slow()), Memory({"recall.gram": torch.ones(2, 2)}, 1)
-    states, segment = np.zeros((2, 4), np.float32), Segment((0, 1))
-    task = asyncio.create_task(recaller.recall([states], [segment], memory))
-    await asyncio.sleep(0.01)
-    assert not task.done()
-    go.set()
-    assert (await task)[0].found
-    assert await recaller.recall([states], [segment], Memory({"matrix": torch.ones(1)}, 1)) == [
-        NOTHING
-    ]
-    recaller.close()
-    with pytest.raises(Unavailable):
-        await recaller.recall([states], [segment], memory)

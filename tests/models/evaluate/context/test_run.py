@@ -3,6 +3,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from models.evaluate import RetrievalSet, Variant
 from models.evaluate.bootstrap import Estimate
@@ -67,6 +68,24 @@ def test_all_rows_stand_side_by_side(report: ContextReport):
     ]
     assert set(garden.rows[6].settings) == {"g"}
     assert garden.rows[8].settings == {"window": 128}
+
+
+def test_half_precision_is_close_and_leaves_no_harm_exact(plan: ContextPlan):
+    exact = evaluate_context(plan)
+    [model] = plan.models
+    halved: list[bool] = []
+    hook = model.encoder.register_forward_hook(
+        lambda *_: halved.append(torch.is_autocast_enabled("cpu"))
+    )
+    rounded = evaluate_context(replace(plan, half_precision=True))
+    hook.remove()
+    sentences = halved.index(False)  # the single sentences come after the sets
+    assert sentences > 0
+    assert not any(halved[sentences:])
+    assert rounded.no_harm == exact.no_harm
+    for one, other in zip(exact.sets, rounded.sets, strict=True):
+        for row in one.rows:
+            assert figures(other, row.id) == pytest.approx(figures(one, row.id), abs=0.15), row.id
 
 
 def test_what_is_the_same_by_definition_has_the_same_figures(report: ContextReport):

@@ -18,7 +18,10 @@ from models.weights import read_header
 app = typer.Typer()
 app.command()(command.fit)
 STAGE = Stage(steps=2, documents=3, chunks=3, rate=1e-2)
-RECIPE = ContextRecipe(STAGE, STAGE, memory_from=1, memory_rank=2)
+RECIPES = {
+    "infini": ContextRecipe(attention=STAGE, memory_from=1, memory_rank=2),
+    "infini-plus": ContextRecipe(reader=STAGE),
+}
 
 
 def run(*arguments: object) -> Result:
@@ -48,12 +51,26 @@ def data(tmp_path: Path, documents: RetrievalSet) -> Path:
     return tmp_path / "data"
 
 
-def test_a_run_that_is_stopped_goes_on_and_its_adapter_loads(
-    checkpoint: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("variant", "stage", "name", "memory"),
+    [
+        ("infini", "attention", "blocks.1.attention.memory_side.key.up.weight", (1, 2)),
+        ("infini-plus", "reader", "reader.up", (0, 0)),
+    ],
+)
+def test_a_run_that_is_stopped_goes_on_and_its_adapter_loads(  # noqa: PLR0917 - fixtures
+    checkpoint: Path,
+    data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    variant: str,
+    stage: str,
+    name: str,
+    memory: tuple[int, int],
 ):
-    monkeypatch.setattr(command, "CONTEXT_RECIPES", {"infini-plus": RECIPE})
+    monkeypatch.setattr(command, "CONTEXT_RECIPES", RECIPES)
     folder = tmp_path / "run"
-    asked = ("infini-plus", "--data", data, "--run", folder, "--weights", checkpoint, "--seed", 7)
+    asked = (variant, "--data", data, "--run", folder, "--weights", checkpoint, "--seed", 7)
     stopped = run(*asked, "--minutes", 0)
     assert stopped.exit_code == 0
     assert "the same command goes on" in stopped.output
@@ -61,37 +78,37 @@ def test_a_run_that_is_stopped_goes_on_and_its_adapter_loads(
 
     assert run(*asked).exit_code == 0
 
-    file = folder / "infini-plus.safetensors"
+    file = folder / f"{variant}.safetensors"
     header = read_header(file)
-    assert (header.attention, header.memory_from, header.memory_rank) == ("infini-plus", 1, 2)
-    loaded = load_encoder("infini-plus", str(checkpoint), adapter=str(file)).encoder
-    for stage, name in (
-        ("attention", "blocks.1.attention.memory_side.key.up.weight"),
-        ("reader", "reader.up"),
-    ):
-        state = torch.load(folder / stage / "checkpoint.pt", weights_only=True)
-        trained = state["parameters"][name]
-        assert trained.any()  # it begins at 0
-        assert torch.equal(loaded.state_dict()[name], trained.half().float())
+    assert header.attention == variant
+    assert (header.memory_from, header.memory_rank) == memory
+    loaded = load_encoder(variant, str(checkpoint), adapter=str(file)).encoder
+    state = torch.load(folder / stage / "checkpoint.pt", weights_only=True)
+    trained = state["parameters"][name]
+    assert trained.any()  # it begins at 0
+    assert torch.equal(loaded.state_dict()[name], trained.half().float())
     described = json.loads((folder / "run.json").read_text("utf-8"))
-    assert described["recipe"]["reader"]["steps"] == 2
+    assert described["recipe"][stage]["steps"] == 2
     assert list(described["sets"]) == ["small"]
-    assert described["command"].startswith("python -m models.fit.context infini-plus --data DIR ")
+    assert described["command"].startswith(f"python -m models.fit.context {variant} --data DIR ")
     assert described["command"].endswith("--seed 7")
 
 
-def test_only_what_acts_behind_a_memory_is_trained(checkpoint: Path):
-    model = load_encoder("infini-plus", str(checkpoint), adapter=WITHOUT)
+@pytest.mark.parametrize(
+    ("variant", "among"), [("infini", "blocks.0.attention.beta"), ("infini-plus", "reader.scale")]
+)
+def test_only_what_acts_behind_a_memory_is_trained(checkpoint: Path, variant: str, among: str):
+    model = load_encoder(variant, str(checkpoint), adapter=WITHOUT)
     names = set(command.trained_parameters(model))
     base = set(load_encoder("multi-head", str(checkpoint)).encoder.state_dict())
     assert names == set(dict(model.encoder.named_parameters())) - base
-    assert any(name.startswith("reader.") for name in names)
+    assert among in names
 
 
 def test_mistakes_are_named(tmp_path: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch):
     refused = run("multi-head", "--data", tmp_path, "--run", tmp_path / "run")
     assert refused.exit_code == 2
     assert "no recipe for 'multi-head'" in refused.output
-    monkeypatch.setattr(command, "CONTEXT_RECIPES", {"infini": RECIPE})
+    monkeypatch.setattr(command, "CONTEXT_RECIPES", RECIPES)
     with pytest.raises(TextError, match=r"no train/queries\.jsonl under"):
         run("infini", "--data", tmp_path, "--run", tmp_path, "--weights", checkpoint)

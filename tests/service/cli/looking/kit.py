@@ -12,9 +12,9 @@ import yaml
 from safetensors.torch import save_file
 from typer.testing import CliRunner, Result
 
-from models.attention import ATTENTIONS
 from models.config import AttentionOptions
 from models.loading import LoadedEncoder, build_encoder, load_encoder
+from models.variants import variants
 from models.weights import locate
 from models.weights.bert import published_names
 from service.cli import app
@@ -55,7 +55,7 @@ def write_config(folder: Path) -> Path:
     weights = str(write_checkpoint(folder / "tiny"))
     models = [
         {"id": name, "attention": name, "weights": weights, "adapter": "none"}
-        for name in ATTENTIONS
+        for name in variants()
     ]
     file = folder / "config.yaml"
     file.write_text(yaml.safe_dump({"models": models}), "utf-8")

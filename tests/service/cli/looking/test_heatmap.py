@@ -7,7 +7,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from models.attention import ATTENTIONS
+from models.variants import variants
 from service.cli.looking import heatmap
 from service.cli.looking.heatmap import draw
 from service.cli.looking.view import Stage, Token
@@ -33,7 +33,7 @@ def texts(file: Path) -> list[str]:
     return ["".join(node.itertext()) for node in root.iter("{http://www.w3.org/2000/svg}text")]
 
 
-@pytest.mark.parametrize("attention", ATTENTIONS)
+@pytest.mark.parametrize("attention", variants())
 @pytest.mark.parametrize("stage", Stage)
 @pytest.mark.parametrize("head", ["0", "all"])
 def test_every_variant_and_stage_can_be_drawn(config, tmp_path, attention, stage, head):

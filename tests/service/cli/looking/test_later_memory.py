@@ -16,9 +16,9 @@ from tests.service.cli.looking.test_terminal import shown, table
 
 @pytest.fixture
 def later(config: Path) -> LoadedEncoder:
-    """Return a small model with a memory in the second of its two layers, and a reader."""
+    """Return a small model with a memory in the second of its two layers."""
     options = AttentionOptions(gate_logit=0.3, memory_from=1)
-    return load_encoder("infini-plus", str(config.parent / "tiny"), options, adapter="none")
+    return load_encoder("infini", str(config.parent / "tiny"), options, adapter="none")
 
 
 def _look(loaded: LoadedEncoder, layer: int, stage: Stage, *, head: str = "mean") -> Look:
