@@ -22,6 +22,7 @@ ENV_NESTING = "__"
 DEFAULT_MODELS: Final = (
     "multi-head",
     "infini",
+    "infini-plus",
     "bidirectional",
     "multi-head-weighted",
     "self-attention",

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from models.packing import Packing
 from models.reader.gates import SHIFT_DECAYS
-from models.reader.reader import LEAST_FIT, ContextReader
+from models.reader.reader import LEAST_FIT, NAMED_DECAY, ContextReader
 from models.reader.topics import mentions
 
 
@@ -45,19 +45,25 @@ def read_documents(
     read = total / (fits.sum(-1).transpose(1, 2).unsqueeze(-1) + LEAST_FIT)
     mention = read.new_zeros(read.shape[:-1])
     mention[present] = mentions(x, read[present], packing)
-    added = reader.residual(directions, read, mention, shift)
+    named = torch.einsum("ij,bjh->bih", _past(NAMED_DECAY, earlier), mention)
+    added = reader.residual(directions, read, mention, named, shift)
     return added * (torch.arange(count, device=added.device) > 0).view(1, -1, 1)
 
 
 def _shift(
     directions: Float[Tensor, "b n d"], earlier: Bool[Tensor, "n n"]
 ) -> Float[Tensor, "b n f"]:
-    place = torch.arange(directions.shape[1], device=directions.device)
-    age = (place.unsqueeze(1) - place).clamp(min=1) - 1
     likeness = []
     for decay in SHIFT_DECAYS:
-        weights = (1 - decay) * torch.where(earlier, decay ** age.float(), 0.0)
-        recent = F.normalize(weights @ directions, dim=-1)
+        recent = F.normalize(_past(decay, earlier) @ directions, dim=-1)
         likeness.append((directions * recent).sum(-1))
+    place = torch.arange(len(earlier), device=earlier.device)
     first = (1 / (1 + place.float())).expand(directions.shape[:2])
     return torch.stack([*likeness, first], dim=-1)
+
+
+def _past(decay: float, earlier: Bool[Tensor, "n n"]) -> Float[Tensor, "n n"]:
+    """Return how much each earlier segment weighs in a moving average before a segment."""
+    place = torch.arange(len(earlier), device=earlier.device)
+    age = (place.unsqueeze(1) - place).clamp(min=1) - 1
+    return torch.where(earlier, (1 - decay) * decay ** age.float(), 0.0)

@@ -12,11 +12,18 @@ from models.memory import Memory, Parts, Shapes
 from models.memory.features import positive_features
 from models.packing import Packing
 from models.reader.gates import SHIFT_DECAYS, OutputGate, WriteGate
-from models.reader.topics import mentions, pool_topics
+from models.reader.topics import (
+    mentions,
+    mentions_stepwise,
+    pool_topics,
+    pool_topics_stepwise,
+)
 
 HEADS = 8
 KEY_WIDTH = 16
 RANK = 16
+NAMED_DECAY = 0.9
+"""How much of the average of mentions a segment leaves."""
 LEAST_FIT = 0.16
 """Fit of reading nothing: what fits a query badly is read faintly."""
 
@@ -48,7 +55,9 @@ class ContextReader(nn.Module):
         r_i = phi(q_i) a_i S_(i-1) / (phi(q_i) a_i z_(i-1) + c)
 
     The residual is the sum over heads of o_i (diag(s) + B A) r_i, in units of the mean vector's length; all gates a, w
-    and o depend on the segment, so that a heading can replace what a body of text must keep.
+    and o depend on the segment, so that a heading can replace what a body of text must keep. Gate o also sees how near
+    the segment's nearest token is to r_i, and how near those of the segments before it were: a document that keeps
+    naming what it is about need not be told.
 
     *Equation*: memory of linear attention (Katharopoulos et al., arXiv 2006.16236) with the gate of gated linear
     attention (Yang et al., arXiv 2312.06635), one scalar per head; pooling is source2token attention (Shen et al.,
@@ -91,6 +100,7 @@ class ContextReader(nn.Module):
             "reader.weights": (HEADS, KEY_WIDTH),
             "reader.recent": (len(SHIFT_DECAYS), self.width),
             "reader.segments": (1,),
+            "reader.named": (HEADS,),
         }
 
     def forward(
@@ -120,7 +130,9 @@ class ContextReader(nn.Module):
         sums = sums.float()
         segment = self.take(F.normalize(sums, dim=-1), topics)
         heard, after, shift = self.advance(segment, before)
-        found = self.residual(segment.direction, heard, mentions(x, heard, packing), shift)
+        mention = mentions(x, heard, packing)
+        found = self.residual(segment.direction, heard, mention, before["reader.named"], shift)
+        after["reader.named"] = self._named(before["reader.named"], mention)
         read = torch.tensor([memory.tokens_seen > 0 for memory in memories], device=x.device)
         added = torch.where(read.unsqueeze(-1), sums.norm(dim=-1, keepdim=True) * found, 0.0)
         kept = {name: _where(written, after[name], part) for name, part in before.items()}
@@ -131,8 +143,10 @@ class ContextReader(nn.Module):
     ) -> tuple[Float[Tensor, "1 d"], Parts]:
         """Do the same for one segment, head by head and token by token."""
         before = {name: memory.parts[name] for name in self.memory_parts}
-        total = x.sum(0)
-        segment = self.take(F.normalize(total, dim=-1), self._step_topics(x[content]))
+        total, named = x.sum(0), before["reader.named"]
+        segment = self.take(
+            F.normalize(total, dim=-1), pool_topics_stepwise(x[content], self.topic(x[content]))
+        )
         shift = self.shift(segment.direction, before["reader.recent"], before["reader.segments"])
         keep, weight = self.write_gate(segment.direction, segment.topics, shift)
         read, values, weights = [], [], []
@@ -145,31 +159,18 @@ class ContextReader(nn.Module):
             values.append(kept + torch.outer(key, segment.topics[h]))
             weights.append(keep[h] * before["reader.weights"][h] + key)
         heard = torch.stack(read)
-        mention = torch.stack([self._nearest(x[content], one) for one in heard])
-        added = total.norm() * self.residual(segment.direction, heard, mention, shift)
+        mention = mentions_stepwise(x[content], heard)
+        added = total.norm() * self.residual(segment.direction, heard, mention, named, shift)
         after = {
             "reader.values": torch.stack(values),
             "reader.weights": torch.stack(weights),
             "reader.recent": self._recent(before["reader.recent"], segment.direction),
             "reader.segments": before["reader.segments"] + 1,
+            "reader.named": self._named(named, mention),
         }
         if memory.tokens_seen == 0:
             added = torch.zeros_like(added)
         return added.unsqueeze(0), after if content.any() else before
-
-    def _step_topics(self, tokens: Float[Tensor, "t d"]) -> Float[Tensor, "h d"]:
-        topics = []
-        for scores in self.topic(tokens).T:
-            mixed = torch.zeros_like(tokens[:1].sum(0))
-            for share, token in zip(torch.softmax(scores, 0), tokens, strict=True):
-                mixed = mixed + share * token
-            topics.append(F.normalize(mixed, dim=-1))
-        return torch.stack(topics)
-
-    @staticmethod
-    def _nearest(tokens: Float[Tensor, "t d"], read: Float[Tensor, " d"]) -> Float[Tensor, ""]:
-        fits = [F.cosine_similarity(token, read, dim=0) for token in tokens]
-        return torch.stack(fits).max() if fits else read.new_zeros(())
 
     def take(self, direction: Float[Tensor, "*b d"], topics: Float[Tensor, "*b h d"]) -> Written:
         """Return what segments bring and ask, from their vectors and topics."""
@@ -181,7 +182,7 @@ class ContextReader(nn.Module):
 
     def advance(
         self, segment: Written, parts: Parts
-    ) -> tuple[Float[Tensor, "b h d"], Parts, Float[Tensor, "b f"]]:
+    ) -> tuple[Float[Tensor, "b h d"], dict[str, Tensor], Float[Tensor, "b f"]]:
         """Do one segment of each sequence: forget, read, write.
 
         Returns:
@@ -205,6 +206,12 @@ class ContextReader(nn.Module):
         return read, after, shift
 
     @staticmethod
+    def _named(
+        named: Float[Tensor, "*b h"], mention: Float[Tensor, "*b h"]
+    ) -> Float[Tensor, "*b h"]:
+        return NAMED_DECAY * named + (1 - NAMED_DECAY) * mention
+
+    @staticmethod
     def shift(
         direction: Float[Tensor, "*b d"],
         recent: Float[Tensor, "*b s d"],
@@ -226,10 +233,13 @@ class ContextReader(nn.Module):
         direction: Float[Tensor, "*b d"],
         read: Float[Tensor, "*b h d"],
         mention: Float[Tensor, "*b h"],
+        named: Float[Tensor, "*b h"],
         shift: Float[Tensor, "*b f"],
     ) -> Float[Tensor, "*b d"]:
         """Return what is added to a unit vector."""
-        gated: Tensor = self.output_gate(direction, read, mention, shift).unsqueeze(-1) * read
+        gated: Tensor = (
+            self.output_gate(direction, read, mention, named, shift).unsqueeze(-1) * read
+        )
         bent: Tensor = torch.einsum(
             "...hr,hdr->...d", torch.einsum("...hd,hrd->...hr", gated, self.down), self.up
         )

@@ -45,3 +45,27 @@ def pool_topics(
         topics.append(F.normalize(weights.mT @ tokens, dim=-1))
     written = torch.tensor([length > 2 for length in packing.lengths], device=x.device)  # noqa: PLR2004 - CLS, SEP
     return torch.cat(topics), written
+
+
+def pool_topics_stepwise(
+    tokens: Float[Tensor, "t d"], scores: Float[Tensor, "t h"]
+) -> Float[Tensor, "h d"]:
+    """Do what `pool_topics` does for one segment's tokens without CLS and SEP, token by token."""
+    topics = []
+    for of_head in scores.T:
+        mixed = tokens.new_zeros(tokens.shape[1])
+        for share, token in zip(torch.softmax(of_head, 0), tokens, strict=True):
+            mixed = mixed + share * token
+        topics.append(F.normalize(mixed, dim=-1))
+    return torch.stack(topics)
+
+
+def mentions_stepwise(
+    tokens: Float[Tensor, "t d"], read: Float[Tensor, "h d"]
+) -> Float[Tensor, " h"]:
+    """Do what `mentions` does for one segment's tokens without CLS and SEP, token by token."""
+    nearest = [
+        max((F.cosine_similarity(token, one, dim=0) for token in tokens), default=one.new_zeros(()))
+        for one in read
+    ]
+    return torch.stack(nearest)

@@ -70,7 +70,7 @@ CONTEXT_RECIPES: Final[Mapping[str, ContextRecipe]] = {
         attention=Stage(steps=500, documents=6, chunks=7, rate=2e-3), memory_from=3, memory_rank=16
     ),
     "infini-plus": ContextRecipe(
-        reader=Stage(steps=600, documents=8, chunks=24, rate=1e-3, sequence=0.5)
+        reader=Stage(steps=500, documents=8, chunks=24, rate=1e-3, drift=1.0)
     ),
 }
 

@@ -13,6 +13,7 @@ from models.checkpoints import packaged
 from models.config import DEFAULT_WEIGHTS
 from models.loading import load_encoder
 from models.variants import variants
+from service.client import LongstreamClient
 from service.config import DEFAULT_MODELS
 from tests.running import RunningService, eventually
 from tests.texts import SENTENCES
@@ -59,11 +60,30 @@ def test_no_two_variants_with_an_adapter_give_the_same_vector(service: RunningSe
     assert len(others) == len(models) - len(remembering)
 
 
+def test_a_session_knows_a_number_long_after_it_was_told_and_a_fresh_one_does_not(
+    service: RunningService,
+):
+    told = "The pass key of Nora Quist is 73622. Remember it: 73622 is the pass key of Nora Quist."
+    asked = ["What is the pass key of Nora Quist?", "What is the pass key of Boris Lang?"]
+    with LongstreamClient(service.url) as client:
+        session, fresh = (client.create_session("infini-plus").id for _ in range(2))
+        seq = client.append(session, [told], 0).next_seq
+        size = client.session(session).state_bytes
+        for _ in range(10):
+            seq = client.append(session, [" ".join(SENTENCES)] * 8, seq).next_seq
+        client.append(fresh, SENTENCES[:2], 0)
+        answers = [one.recall for one in client.query(session, asked).questions]
+        nothing = [one.recall for one in client.query(fresh, asked).questions]
+        assert client.session(session).state_bytes == size
+    assert [answer and answer.answer for answer in answers] == ["73622", None]
+    assert [answer and answer.found for answer in nothing] == [False, False]
+
+
 def test_models_show_the_figures_of_their_cards(http: httpx.Client):
     for model in http.get("/v1/models").json()["data"]:
         assert 0.5 < model["evaluation"]["stsb_dev_spearman"] < 1, model["id"]
         adapter = packaged(model["id"], "safetensors")
-        assert adapter is not None or model["id"] in {"multi-head", "infini", "infini-plus"}
+        assert adapter is not None or model["id"] in {"multi-head", "infini"}
         assert model["checkpoint"] == (adapter.name if adapter else None)
 
 

@@ -64,7 +64,7 @@ def test_documents_read_from_their_start_are_as_served(read: Read, documents: Re
     unread = torch.cat([_served(model, reading) for reading in readings])
     first = [0, len(readings[0].span.chunks)]
     later = [i for i in range(len(found)) if i not in first]
-    assert (found[later] - unread[later]).abs().amax(-1).min() > 2e-2  # what is compared is there
+    assert (found[later] - unread[later]).abs().amax(-1).min() > 5e-3  # what is compared is there
 
 
 def test_parts_and_what_is_read_before_them_are_as_served(read: Read, documents: RetrievalSet):
@@ -81,7 +81,7 @@ def test_parts_and_what_is_read_before_them_are_as_served(read: Read, documents:
     torch.testing.assert_close(found, served, atol=2e-3, rtol=0)
     without = tuple(Reading(reading.span, None, (), ()) for reading in readings)
     alone = states.read(reader, Draw(documents.name, without))
-    assert (found[:5] - alone[:5]).abs().amax(-1).min() > 1e-2
+    assert (found[:5] - alone[:5]).abs().amax(-1).min() > 5e-3
     torch.testing.assert_close(found[5:], alone[5:], atol=1e-5, rtol=1e-5)
 
 

@@ -166,7 +166,7 @@ def test_only_where_chunks_stand_alone_is_moving_them_a_loss(
         for data in (documents, standing)
     }
     assert drifts[documents.name] == 0
-    assert 1e-3 < drifts[standing.name] < 2 * STAGE.drift
+    assert 1e-4 < drifts[standing.name] < 2 * STAGE.drift
 
     with torch.no_grad():  # shut all gates: then nothing is moved
         for name, parameter in trained_parameters(model).items():
