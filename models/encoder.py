@@ -167,7 +167,7 @@ class Encoder(nn.Module):
         return EncoderOutput(sums + added, x + added / len(x), [_with(carried, read)])
 
     def states(self, segments: Sequence[Segment], layers: int) -> list[Float[Tensor, "t d"]]:
-        """Return what the first layers make of segments with empty memories; the others are not run.
+        """Return what the first layers, which must have no memory, make of segments; the others are not run.
 
         In the middle of an encoder a token still knows its neighbours better than its topic.
 

@@ -1,6 +1,6 @@
 """Sequences of different lengths laid end to end, so that no padding is ever computed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
@@ -81,3 +81,21 @@ def pack(segments: Sequence[Segment]) -> tuple[Int[Tensor, " n"], Packing]:
     """
     ids = torch.tensor([token for segment in segments for token in segment.ids])
     return ids, Packing(tuple(len(segment.ids) for segment in segments))
+
+
+def full_steps(segments: Sequence[Segment], step_tokens: int) -> Iterator[list[int]]:
+    """Yield the indices of segments in steps of at most so many tokens, those of one length together.
+
+    A segment that is longer than that is a step of its own.
+    """
+    step: list[int] = []
+    tokens = 0
+    for index in sorted(range(len(segments)), key=lambda i: -len(segments[i].ids)):
+        length = len(segments[index].ids)
+        if step and tokens + length > step_tokens:
+            yield step
+            step, tokens = [], 0
+        step.append(index)
+        tokens += length
+    if step:
+        yield step

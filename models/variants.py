@@ -1,4 +1,4 @@
-"""What encoders are built of: one attention for all layers, and for some a reader above the last."""
+"""What encoders are built of: one attention for all layers, and for some a reader and a recall head above them."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Variant:
     def attend(self, config: EncoderConfig, options: AttentionOptions, layer: int) -> Attention:
         """Build the attention of a layer, counted from 0.
 
-        A variant with memory has none below `options.memory_from`: there it attends as `multi-head` does.
+        An attention with memory has none below `options.memory_from`: there it attends as `multi-head` does.
         """
         if self.attention_has_memory and layer < options.memory_from:
             return MultiHeadAttention(config, options)

@@ -28,7 +28,8 @@ LIMITS: Final[Mapping[str, str]] = {
     "infini": "The memory never forgets: what is new is a smaller and smaller part of it. With an empty memory it is "
     "exactly `multi-head`: a text alone gains nothing from it.",
     "infini-plus": "The reader was trained on parts of at most 24 chunks; what it does beyond that was not trained. "
-    "With an empty memory it is exactly `multi-head`: a text alone gains nothing from it.",
+    "The recall head, which has a card of its own, keeps numbers alone. With an empty memory it is exactly "
+    "`multi-head`: a text alone gains nothing from it.",
 }
 GENERAL_LIMITS: Final = (
     "English only (the base's vocabulary), segments of 256 tokens, mean pooling. It inherits what the base gets "

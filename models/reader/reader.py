@@ -85,7 +85,7 @@ class ContextReader(nn.Module):
         self._begin()
 
     def _begin(self) -> None:
-        """Start as a faint mixture of running means: topics as they are, little of each head."""
+        """Start as a faint mixture of the opening and running means: topics as they are, little of each head."""
         nn.init.normal_(self.topic.weight, std=0.05)
         bound = 0.3 * self.width**-0.5
         for weight in (self.query.weight, self.key.weight, self.topic_key):
@@ -120,12 +120,10 @@ class ContextReader(nn.Module):
 
         Returns:
             What is to be added to the sums, zeros where nothing was read before, and the reader's parts of each memory
-            after its segment.
+            after its segment; no two share storage, or one session would keep the whole step's alive.
         """
-        before = {
-            name: torch.stack([memory.parts[name] for memory in memories])
-            for name in self.memory_parts
-        }
+        names = self.memory_parts
+        before = {name: torch.stack([m.parts[name] for m in memories]) for name in names}
         topics, written = pool_topics(x, self.topic(x).float(), packing)
         sums = sums.float()
         segment = self.take(F.normalize(sums, dim=-1), topics)
@@ -136,7 +134,9 @@ class ContextReader(nn.Module):
         read = torch.tensor([memory.tokens_seen > 0 for memory in memories], device=x.device)
         added = torch.where(read.unsqueeze(-1), sums.norm(dim=-1, keepdim=True) * found, 0.0)
         kept = {name: _where(written, after[name], part) for name, part in before.items()}
-        return added, [{name: part[i] for name, part in kept.items()} for i in range(len(memories))]
+        return added, [
+            {name: part[i].clone() for name, part in kept.items()} for i in range(len(memories))
+        ]
 
     def step(
         self, x: Float[Tensor, "t d"], content: Bool[Tensor, " t"], memory: Memory

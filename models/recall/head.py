@@ -1,5 +1,6 @@
 """The recall head: which numbers of a segment to keep, under which address, and how to find them again."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -116,11 +117,21 @@ class RecallHead(nn.Module):
             segment: Its tokens.
             parts: State to look in; it is not changed.
         """
+        [found] = self.answers([states], [segment], parts)
+        return found
+
+    def answers(
+        self, states: Sequence[Tensor], segments: Sequence[Segment], parts: Parts
+    ) -> list[RecallAnswer]:
+        """Do the same for questions to one state, which is solved for all of them at once."""
         if not parts[GRAM].any():
-            return RecallAnswer("", (), found=False)
+            return [RecallAnswer("", (), found=False)] * len(segments)
         with torch.no_grad():
-            asked = self.asked(states, segment)
-            votes = self.votes(parts, asked[None])[0]
+            asked = [self.asked(*each) for each in zip(states, segments, strict=True)]
+            votes = self.votes(parts, torch.stack(asked))
+        return [self._answer(each) for each in votes]
+
+    def _answer(self, votes: Float[Tensor, "slots symbols"]) -> RecallAnswer:
         symbols = votes.argmax(-1).tolist()
         length = symbols.index(END) if END in symbols else len(symbols)
         confidence = tuple(vote.item() for vote in votes[:length].amax(-1))

@@ -23,7 +23,7 @@ def write_slowly(
     gram, cross = parts[GRAM], parts[CROSS]
     for run in head.pieces.runs(segment.ids, head.options.slots, head.options.window):
         address, weight = record_of(head, states, segment, run)
-        value = torch.zeros(head.options.slots, SYMBOLS)
+        value = states.new_zeros(head.options.slots, SYMBOLS)
         for slot, symbol in enumerate([*map(int, run.digits), END]):
             if slot < head.options.slots:
                 value[slot, symbol] = 1.0
@@ -44,8 +44,8 @@ def record_of(
     reach = head.options.reach
     number = states[run.start : run.stop].mean(0)
     query = head.number_query(number)
-    address, context = torch.zeros(head.options.code), torch.zeros_like(number)
-    total = torch.tensor(0.0)
+    address, context = states.new_zeros(head.options.code), torch.zeros_like(number)
+    total = states.new_zeros(())
     for place in range(1, len(segment.ids) - 1):
         before, after = run.start - place, place - run.stop
         if segment.ids[place] in head.pieces or before > reach or after >= reach:

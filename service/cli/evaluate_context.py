@@ -62,7 +62,9 @@ def evaluate_context(  # noqa: PLR0913 - typer reads the options from the parame
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of resampling and draws.")] = 0,
     device: Annotated[str, typer.Option(help="cpu, or a device of torch.")] = "cpu",
-    threads: Annotated[int | None, typer.Option(min=1, help="Torch threads; torch's own.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Torch threads.", show_default="torch's own")
+    ] = None,
     out: Annotated[
         Path, typer.Option(metavar="DIR", help="Where report.json, .md and .png go.")
     ] = Path("evaluation/context"),
@@ -193,7 +195,7 @@ def _plan(asked: _Asked) -> "ContextPlan":
         half=cast("Half", asked.half),
         resampling=Resampling(asked.seed),
         second_look=asked.second_look,
-        half_precision=asked.bf16,
+        bf16=asked.bf16,
         positions=(POSITIONS + FAR * asked.far) if asked.position else (),
     )
 

@@ -55,7 +55,7 @@ class Recollection:
     """What a session remembers for a question.
 
     Attributes:
-        answer: As it was read; None if nothing is remembered that fits.
+        answer: Digits of a number that the text asked to be remembered; None if none fits.
         confidence: In [0, 1].
         found: Whether there is an answer.
     """

@@ -74,7 +74,9 @@ class EncoderNode:
         self._reader = TextReader(model, engine, limits.answer_numbers)
         self._inspector = Inspector(model, engine, limits)
         recall = model.encoder.recall
-        self._recaller = None if recall is None else Recaller(model.encoder, recall)
+        self._recaller = None
+        if recall is not None:
+            self._recaller = Recaller(model.encoder, recall, engine.step_tokens)
         self._store: SessionStore | None = None
         self._sessions: _Sessions | None = None
         self._exit = AsyncExitStack()

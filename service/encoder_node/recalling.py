@@ -1,19 +1,22 @@
 """What a model with a recall head remembers for a question; the head itself is the models' affair."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Final
 
 import torch
 
 from models.encoder import Encoder
 from models.memory import Memory
-from models.packing import Segment
-from models.recall import RecallAnswer, RecallHead
+from models.packing import Segment, full_steps
+from models.recall import GRAM, RecallAnswer, RecallHead
 from service.errors import Unavailable
 from service.ports import Recollection
 
+MOST_AT_ONCE: Final = 8
+"""Requests of a replica whose questions are looked up, or wait for it; more are refused."""
 NOTHING: Final = Recollection(answer=None, confidence=0.0, found=False)
 
 
@@ -23,10 +26,12 @@ class Recaller:
     Args:
         encoder: Whose lower layers the head reads.
         head: The encoder's recall head.
+        step_tokens: Most tokens that are encoded at once; a question is never cut.
     """
 
-    def __init__(self, encoder: Encoder, head: RecallHead) -> None:
-        self._encoder, self._head = encoder, head
+    def __init__(self, encoder: Encoder, head: RecallHead, step_tokens: int) -> None:
+        self._encoder, self._head, self._step_tokens = encoder, head, step_tokens
+        self._at_once = 0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="recall")
         self._closed = False
 
@@ -43,23 +48,38 @@ class Recaller:
             memory: A session's memory; it stays as it is.
 
         Raises:
-            Unavailable: `draining`.
+            Unavailable: `draining`, or `overloaded` by other questions.
         """
         if self._closed:
             raise Unavailable("draining", "The replica is stopping; send the request again.")
-        if memory.tokens_seen == 0:
+        if not memory.parts[GRAM].any():
             return [NOTHING] * len(segments)
-        return await asyncio.get_running_loop().run_in_executor(
-            self._thread, self._ask, segments, memory
-        )
+        with self._place():
+            return await asyncio.get_running_loop().run_in_executor(
+                self._thread, self._ask, segments, memory
+            )
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        if self._at_once >= MOST_AT_ONCE:
+            raise Unavailable(
+                "overloaded", "Too many requests wait for what sessions remember; try again."
+            )
+        self._at_once += 1
+        try:
+            yield
+        finally:
+            self._at_once -= 1
 
     def _ask(self, segments: Sequence[Segment], memory: Memory) -> list[Recollection]:
+        found: dict[int, Recollection] = {}
         with torch.inference_mode():
-            states = self._encoder.states(segments, self._head.options.layer)
-            return [
-                _recollection(self._head.answer(one, segment, memory.parts))
-                for one, segment in zip(states, segments, strict=True)
-            ]
+            for step in full_steps(segments, self._step_tokens):
+                asked = [segments[i] for i in step]
+                states = self._encoder.states(asked, self._head.options.layer)
+                answers = self._head.answers(states, asked, memory.parts)
+                found.update(zip(step, map(_recollection, answers), strict=True))
+        return [found[i] for i in range(len(segments))]
 
 
 def _recollection(found: RecallAnswer) -> Recollection:

@@ -61,7 +61,7 @@ class Engine:
         self, encoder: Encoder, step_tokens: int, queue_tokens: int, observer: EngineObserver
     ) -> None:
         self._encoder = encoder
-        self._step_tokens = step_tokens
+        self.step_tokens = step_tokens
         self._queue_tokens = queue_tokens
         self._observer = observer
         self._queue: FairQueue[_Waiting] = FairQueue()
@@ -184,7 +184,7 @@ class Engine:
     async def _run(self) -> None:
         while not self._stopping:
             if self._queue:
-                await self._step(self._queue.take(self._step_tokens))
+                await self._step(self._queue.take(self.step_tokens))
             else:
                 self._work.clear()
                 await self._work.wait()

@@ -78,7 +78,7 @@ class Recollection:
     """What a session remembers for a question.
 
     Attributes:
-        answer: As it was read, or None if nothing is remembered that fits.
+        answer: Digits of a number that the text asked to be remembered, or None if none fits.
         confidence: In [0, 1]; for an answer of several digits that of the least certain one.
         found: Whether there is an answer.
     """

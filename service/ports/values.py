@@ -16,7 +16,7 @@ class ModelInfo:
         attention: Key of `models.variants.variants()`.
         dimensions: Width of its vectors.
         max_chunk_tokens: Window of one segment, CLS and SEP included.
-        memory_bytes: Size of a session's compressive memory; 0 for a stateless variant.
+        memory_bytes: Size of a session's memory; 0 for a stateless variant.
         fingerprint: sha256 over the configuration and every weight tensor.
         base: Name of the shared frozen base.
         checkpoint: Name of the adapter, or None where the variant needs none.

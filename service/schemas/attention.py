@@ -25,7 +25,7 @@ class AttentionRequest(RequestModel):
     input: str
     """The text; short, since its attention is quadratic."""
     context: str | None = None
-    """Text of any length that a model with memory reads into a fresh one before `input`."""
+    """Text of any length that a model whose attention has a memory reads into a fresh one before `input`."""
     layers: Indices | None = None
     """Layers to show; all by default."""
     heads: Indices | None = None
@@ -55,7 +55,7 @@ class HeadAttention(ResponseModel):
     outputs: Matrix | None = None
     """What the head hands to the output projection, after directions are fused, heads weighted and memory mixed in."""
     memory_share: list[float] | None = None
-    """Part of each token's output that came from memory, in [0, 1]; on models with memory."""
+    """Part of each token's output that came from memory, in [0, 1]; where the attention has one."""
 
 
 class LayerAttention(ResponseModel):

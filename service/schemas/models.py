@@ -20,7 +20,7 @@ class Model(ResponseModel):
     max_chunk_tokens: int
     """Window of one segment, in tokens."""
     memory_bytes: int
-    """Size of a session's compressive memory; 0 if the model has none."""
+    """Size of a session's memory; 0 if the model has none."""
     fingerprint: str
     """sha256 over the configuration and every weight."""
     base: str

@@ -23,7 +23,7 @@ class Recollection(ResponseModel):
     """What the session remembers for a question."""
 
     answer: str | None
-    """As it was read; null if nothing is remembered that fits."""
+    """Digits of a number, at most 8, that the text asked to be remembered; null if none fits."""
     confidence: float
     """From 0 to 1; for an answer of several digits that of the least certain one."""
     found: bool

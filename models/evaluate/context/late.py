@@ -7,10 +7,10 @@ import torch
 from numpy.typing import NDArray
 
 from models.evaluate.context.cuts import Cut, content
-from models.evaluate.context.reading import Advance, Vectors, full_steps
-from models.evaluate.encoding import unit_vectors
+from models.evaluate.context.reading import Advance, Vectors
+from models.evaluate.encoding import STEP_TOKENS, unit_vectors
 from models.evaluate.variant import Variant
-from models.packing import Segment
+from models.packing import Segment, full_steps
 
 
 def late_vectors(variant: Variant, cut: Cut, window: int, advance: Advance) -> Vectors:
@@ -35,7 +35,7 @@ def late_vectors(variant: Variant, cut: Cut, window: int, advance: Advance) -> V
     sums = np.zeros((len(cut.lengths), variant.encoder.config.width), np.float32)
     counts = np.zeros(len(cut.lengths), np.float32)
     with torch.inference_mode():
-        for step in full_steps([segment for segment, _ in windows]):
+        for step in full_steps([segment for segment, _ in windows], STEP_TOKENS):
             segments = [windows[i][0] for i in step]
             tokens = variant.encoder(segments).tokens.float().cpu().numpy()
             owners = np.concatenate([np.pad(windows[i][1], 1, constant_values=-1) for i in step])

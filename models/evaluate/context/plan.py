@@ -36,8 +36,8 @@ class ContextPlan:
         second_look: Read each chunk once more with the memory of the whole document.
         positions: Tokens read before a document, ascending; empty leaves gains by position out.
         sample: Documents of a set that are ranked at each position.
-        half_precision: Multiply matrices in bfloat16, all rows alike: a CPU that can is several times as fast. What an
-            empty memory changes is always looked at in float32.
+        bf16: Multiply matrices in bfloat16, for all rows, but where a memory is float32 in any case: a CPU that can is
+            several times as fast. What an empty memory changes is always looked at in float32.
 
     Raises:
         EvaluationError: the parts do not fit each other, or a half of a set has no query.
@@ -53,7 +53,7 @@ class ContextPlan:
     second_look: bool = False
     positions: tuple[int, ...] = ()
     sample: int = SAMPLE
-    half_precision: bool = False
+    bf16: bool = False
 
     def __post_init__(self) -> None:
         if not self.sets:

@@ -4,7 +4,7 @@ All segments of a chunk count, here also of a model without memory: otherwise a 
 of long chunks.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ from models.evaluate.context.cuts import Cut
 from models.evaluate.encoding import STEP_TOKENS, unit_vectors
 from models.evaluate.variant import Variant
 from models.memory import Memory
-from models.packing import Segment
+from models.packing import Segment, full_steps
 
 Vectors = NDArray[np.float32]
 """At unit length, chunks of all documents in one row; *shape* (chunks, d)."""
@@ -77,7 +77,7 @@ class Reader:
         """
         encoder = self._variant.encoder
         kept: dict[int, Memory] = {}
-        for step in full_steps([item.segment for item in items]):
+        for step in full_steps([item.segment for item in items], STEP_TOKENS):
             chosen = [items[i] for i in step]
             before = [item.memory for item in chosen if item.memory is not None]
             output = encoder([item.segment for item in chosen], before or None)
@@ -96,21 +96,6 @@ class Reader:
             EvaluationError: a vector is not finite.
         """
         return unit_vectors(self._sums / self._lengths[:, None], self._variant.id)
-
-
-def full_steps(segments: Sequence[Segment], step_tokens: int = STEP_TOKENS) -> Iterator[list[int]]:
-    """Yield the indices of segments in steps of at most so many tokens, those of one length together."""
-    step: list[int] = []
-    tokens = 0
-    for index in sorted(range(len(segments)), key=lambda i: -len(segments[i].ids)):
-        length = len(segments[index].ids)
-        if step and tokens + length > step_tokens:
-            yield step
-            step, tokens = [], 0
-        step.append(index)
-        tokens += length
-    if step:
-        yield step
 
 
 def read_apart(variant: Variant, cut: Cut, memory_of: MemoryOf | None, advance: Advance) -> Vectors:

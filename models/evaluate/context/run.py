@@ -31,7 +31,7 @@ def evaluate_context(plan: ContextPlan, watch: Watch | None = None) -> ContextRe
     """
     watch = watch or Unwatched()
     device = plan.base.encoder.embeddings.tokens.weight.device.type
-    with torch.autocast(device, torch.bfloat16, enabled=plan.half_precision):
+    with torch.autocast(device, torch.bfloat16, enabled=plan.bf16):
         sets = tuple(_evaluate_set(plan, data, watch) for data in plan.sets)
     return ContextReport(
         half=plan.half,

@@ -125,15 +125,13 @@ def _reader(
     seed: int,
     until: float,
 ) -> bool:
-    """Train the reader over the states of a trained attention."""
+    """Train the reader over the states of layers that do not change."""
     model.encoder.requires_grad_(requires_grad=False)
     parameters = {n: p for n, p in trained_parameters(model).items() if n.startswith("reader.")}
     states = States(model, {kept.name: kept for kept in sets})
     draws = Draws(sets, WEIGHTS, stage.documents, stage.chunks, seed)
     objective = OverStates(model, draws, stage, parameters, states)
-    done = _train("reader", objective, stage, run, until)
-    model.encoder.eval()
-    return done
+    return _train("reader", objective, stage, run, until)
 
 
 def _train(name: str, objective: Objective, stage: Stage, run: Path, until: float) -> bool:

@@ -77,7 +77,7 @@ class _Contrast(ABC):
         return {**losses, "drift": self._stage.drift * drift}
 
     def figures(self) -> Mapping[str, float]:
-        """Return the mean gate of each layer, without what it adds for a token: a memory not listened to shows here."""
+        """Return the mean gate of each layer: a memory not listened to shows here."""
         return {
             f"gate_{name.split('.')[1]}": torch.sigmoid(p.detach()).mean().item()
             for name, p in self.parameters.items()
@@ -116,7 +116,7 @@ class OverStates(_Contrast):
     """Trains the reader over token states that are computed once a document: nothing below it changes.
 
     Args:
-        model: Its encoder's reader is trained, and taken off while states are computed.
+        model: Its encoder's reader is trained.
         draws: Training steps.
         stage: How to train.
         parameters: The reader's, by their names in the encoder.
@@ -138,12 +138,16 @@ class OverStates(_Contrast):
         reader = model.encoder.reader
         if reader is None:
             raise TypeError(f"{model.attention} has no reader to train")
-        self._reader: ContextReader = reader.train()
+        self._reader: ContextReader = reader
         self._states = states
 
     def _read(self, draw: Draw) -> Tensor:
-        with torch.autocast(self._device.type, enabled=False):
-            return self._states.read(self._reader, draw)
+        self._reader.train()
+        try:
+            with torch.autocast(self._device.type, enabled=False):
+                return self._states.read(self._reader, draw)
+        finally:
+            self._reader.eval()
 
     @torch.no_grad()
     def _read_without(self, draw: Draw) -> Tensor:

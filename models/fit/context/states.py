@@ -10,12 +10,11 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from models.evaluate.context.reading import full_steps
 from models.evaluate.data import RetrievalSet
 from models.fit.context.draws import Draw, Span
 from models.fit.context.reading import whole_chunks
 from models.loading import LoadedEncoder
-from models.packing import Packing
+from models.packing import Packing, full_steps
 from models.reader import ContextReader
 from models.reader.parallel import read_documents
 from models.reader.topics import pool_topics
@@ -74,7 +73,7 @@ class States:
         with torch.autocast(device, torch.bfloat16):
             for step in full_steps(segments, _BATCH_TOKENS):
                 found = encoder.states([segments[i] for i in step], encoder.config.layers)
-                states.update((i, x.half().clone()) for i, x in zip(step, found, strict=True))
+                states.update((i, x.half()) for i, x in zip(step, found, strict=True))
         rest = iter([states[i] for i in range(len(segments))])
         for place, own in zip(places, cut, strict=True):
             self._kept[place] = list(islice(rest, len(own)))

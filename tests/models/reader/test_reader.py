@@ -9,6 +9,7 @@ from models.memory import Memory
 from models.packing import Packing
 from models.reader import ContextReader
 from models.reader.parallel import read_documents
+from models.reader.reader import HEADS
 from models.reader.topics import pool_topics
 
 WIDTH = 16
@@ -164,3 +165,37 @@ def test_state_stays_finite_and_of_one_size_over_a_long_stream(reader: ContextRe
 
     assert memory.shapes == dict(reader.memory_parts)
     assert all(part.isfinite().all() for part in memory.parts.values())
+
+
+def test_a_memory_holds_no_storage_of_its_batch(reader: ContextReader):
+    """A session's state is kept; with it, a view would keep what the whole step was stacked into."""
+    x = torch.randn(sum(LENGTHS), reader.width)
+    packing = _packing(*LENGTHS)
+    sums = torch.stack([x[rows].sum(0) for rows in packing.slices])
+    memories = [Memory.empty(reader.memory_parts) for _ in LENGTHS]
+    for parts in reader(x, sums, packing, memories)[1]:
+        for part in parts.values():
+            assert part.untyped_storage().nbytes() == part.nbytes
+
+
+def test_heads_of_the_opening_write_by_signs_alone(reader: ContextReader):
+    direction, other = F.normalize(torch.randn(2, reader.width), dim=-1)
+    topics = F.normalize(torch.randn(HEADS, reader.width), dim=-1)
+    shift = torch.rand(4)
+    one, two = reader.write_gate(direction, topics, shift), reader.write_gate(other, -topics, shift)
+    half = HEADS // 2
+    for gate, same in zip(one, two, strict=True):
+        assert torch.equal(gate[half:], same[half:])
+        assert (gate[:half] - same[:half]).abs().min() > 1e-4
+    moved = reader.write_gate(direction, topics, shift + 0.5)
+    assert (one[1] - moved[1]).abs().min() > 1e-4
+
+
+def test_gates_miss_features_in_training_alone(reader: ContextReader):
+    direction = F.normalize(torch.randn(reader.width), dim=-1)
+    topics, shift = torch.randn(HEADS, reader.width), torch.rand(4)
+    served = [reader.write_gate(direction, topics, shift)[1] for _ in range(2)]
+    reader.train()
+    trained = [reader.write_gate(direction, topics, shift)[1] for _ in range(2)]
+    assert torch.equal(*served)
+    assert not torch.equal(*trained)

@@ -8,8 +8,9 @@ import torch
 
 from models.encoder import Encoder, EncoderOutput
 from models.memory import Memory
+from models.packing import Segment
 from models.recall import RecallAnswer
-from service.encoder_node.recalling import NOTHING, Recaller
+from service.encoder_node.recalling import MOST_AT_ONCE, NOTHING, Recaller
 from service.errors import Unavailable
 from service.ports import Recollection
 from tests.models.conftest import tiny
@@ -30,7 +31,7 @@ def encoder() -> Encoder:
 @pytest.fixture
 def recaller(encoder: Encoder) -> Recaller:
     assert encoder.recall is not None
-    return Recaller(encoder, encoder.recall)
+    return Recaller(encoder, encoder.recall, 8)
 
 
 @pytest.fixture
@@ -45,12 +46,12 @@ async def test_a_head_at_work_holds_nobody_up_and_is_refused_at_the_end(
 ):
     go, begun = threading.Event(), threading.Event()
 
-    def slow(*_: object) -> RecallAnswer:
+    def slow(_: object, segments: list[Segment], __: object) -> list[RecallAnswer]:
         begun.set()
         assert go.wait(20)
-        return FOUND
+        return [FOUND] * len(segments)
 
-    monkeypatch.setattr(encoder.recall, "answer", slow)
+    monkeypatch.setattr(encoder.recall, "answers", slow)
     task = asyncio.create_task(recaller.recall([QUESTION, TOLD], memory))
     assert await asyncio.to_thread(begun.wait, 20)
     assert await recaller.recall([QUESTION], encoder.empty_memory()) == [NOTHING]
@@ -81,7 +82,7 @@ async def test_the_least_vote_is_the_certainty_and_lies_between_0_and_1(
     answer: RecallAnswer,
     expected: Recollection,
 ):
-    monkeypatch.setattr(encoder.recall, "answer", lambda *_: answer)
+    monkeypatch.setattr(encoder.recall, "answers", lambda *_: [answer])
     assert await recaller.recall([QUESTION], memory) == [expected]
     recaller.close()
 
@@ -107,3 +108,43 @@ async def test_a_question_is_answered_as_the_head_answers_it(
         least = min(max(min(answer.confidence, default=0.0), 0.0), 1.0)
         assert recalled.confidence == pytest.approx(least, abs=1e-4)
     assert all(torch.equal(before[name], part) for name, part in memory.parts.items())
+
+
+async def test_many_questions_are_encoded_in_steps_and_answered_in_their_order(
+    encoder: Encoder, recaller: Recaller, memory: Memory, monkeypatch: pytest.MonkeyPatch
+):
+    states, steps = encoder.states, []
+
+    def counted(segments: list[Segment], layers: int) -> list[torch.Tensor]:
+        steps.append([len(one.ids) for one in segments])
+        return states(segments, layers)
+
+    monkeypatch.setattr(encoder, "states", counted)
+    questions = [QUESTION, segment(31), segment(*range(30, 40)), QUESTION]
+    together = await recaller.recall(questions, memory)
+    assert [sum(step) for step in steps] == [12, 8, 3]  # a longer question is a step of its own
+    assert together == [(await recaller.recall([one], memory))[0] for one in questions]
+    recaller.close()
+
+
+async def test_more_requests_than_can_wait_are_refused(
+    encoder: Encoder, recaller: Recaller, memory: Memory, monkeypatch: pytest.MonkeyPatch
+):
+    go = threading.Event()
+
+    def slow(_: object, segments: list[Segment], __: object) -> list[RecallAnswer]:
+        assert go.wait(20)
+        return [FOUND] * len(segments)
+
+    monkeypatch.setattr(encoder.recall, "answers", slow)
+    waiting = [
+        asyncio.create_task(recaller.recall([QUESTION], memory)) for _ in range(MOST_AT_ONCE)
+    ]
+    await asyncio.sleep(0)
+    with pytest.raises(Unavailable, match="try again") as refused:
+        await recaller.recall([QUESTION], memory)
+    assert refused.value.code == "overloaded"
+    go.set()
+    assert len(await asyncio.gather(*waiting)) == MOST_AT_ONCE
+    assert len(await recaller.recall([QUESTION], memory)) == 1
+    recaller.close()

@@ -8,10 +8,10 @@ import torch
 
 from models.evaluate import EvaluationError, Variant
 from models.evaluate.context.cuts import Cut
-from models.evaluate.context.reading import full_steps, read_apart, read_through
+from models.evaluate.context.reading import read_apart, read_through
 from models.evaluate.encoding import encode, plan_reading
 from models.memory import Memory
-from models.packing import Segment
+from models.packing import Segment, full_steps
 from tests.models.evaluate.context.conftest import DOCUMENTS
 
 PARTNERS = [1, 3, 0, 2]  # of the longest document a shorter one, and the other way round

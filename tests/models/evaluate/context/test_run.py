@@ -70,14 +70,14 @@ def test_all_rows_stand_side_by_side(report: ContextReport):
     assert garden.rows[8].settings == {"window": 128}
 
 
-def test_half_precision_is_close_and_leaves_no_harm_exact(plan: ContextPlan):
+def test_bf16_is_close_and_leaves_no_harm_exact(plan: ContextPlan):
     exact = evaluate_context(plan)
     [model] = plan.models
     halved: list[bool] = []
     hook = model.encoder.register_forward_hook(
         lambda *_: halved.append(torch.is_autocast_enabled("cpu"))
     )
-    rounded = evaluate_context(replace(plan, half_precision=True))
+    rounded = evaluate_context(replace(plan, bf16=True))
     hook.remove()
     sentences = halved.index(False)  # the single sentences come after the sets
     assert sentences > 0
