@@ -166,7 +166,7 @@ class Encoder(nn.Module):
         added, read = self.reader.step(x, packing.content, memory)
         return EncoderOutput(sums + added, x + added / len(x), [_with(carried, read)])
 
-    def states(self, segments: Sequence[Segment], layers: int) -> list[Float[Tensor, "t d"]]:
+    def states(self, segments: Sequence[Segment], layers: int) -> list[Tensor]:
         """Return what the first layers, which must have no memory, make of segments; the others are not run.
 
         In the middle of an encoder a token still knows its neighbours better than its topic.
@@ -176,7 +176,7 @@ class Encoder(nn.Module):
             layers: How many.
 
         Returns:
-            Each segment's token vectors, CLS and SEP included.
+            Each segment's token vectors, CLS and SEP included, *shape* (t, d).
         """
         ids, packing = pack(segments)
         x = self._embed(ids, packing)

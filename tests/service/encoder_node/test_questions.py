@@ -1,7 +1,7 @@
 """Questions to sessions of a model with a recall head, on the real checkpoint."""
 
 import threading
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -60,16 +60,19 @@ async def node(tmp_path: Path, model: LoadedEncoder) -> AsyncIterator[EncoderNod
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
-    seen, answer = Asked(), RecallHead.answer
+    seen, answers = Asked(), RecallHead.answers
 
     def watched(
-        head: RecallHead, states: Tensor, segment: Segment, parts: Mapping[str, Tensor]
-    ) -> RecallAnswer:
-        seen.questions.append((states, segment, parts))
+        head: RecallHead,
+        states: Sequence[Tensor],
+        segments: Sequence[Segment],
+        parts: Mapping[str, Tensor],
+    ) -> list[RecallAnswer]:
+        seen.questions += [(*each, parts) for each in zip(states, segments, strict=True)]
         seen.threads.add(threading.current_thread().name)
-        return answer(head, states, segment, parts)
+        return answers(head, states, segments, parts)
 
-    monkeypatch.setattr(RecallHead, "answer", watched)
+    monkeypatch.setattr(RecallHead, "answers", watched)
     return seen
 
 
@@ -116,11 +119,13 @@ async def test_the_head_sees_the_question_and_the_sessions_memory(
     await query(node, session, *TEXTS)
     head, segments = model.encoder.recall, [cut[0] for cut in model.tokenizer.segments(TEXTS)]
     assert head is not None
-    for (states, segment, parts), expected in zip(asked.questions, segments, strict=True):
+    assert len(asked.questions) == len(segments)  # in steps, so in another order
+    by_segment = {segment: (states, parts) for states, segment, parts in asked.questions}
+    for expected in segments:
+        states, parts = by_segment[expected]
         with torch.inference_mode():
             [alone] = model.encoder.states([expected], head.options.layer)
         np.testing.assert_allclose(states.numpy(), alone.numpy(), atol=1e-4)
-        assert segment == expected
         assert {GRAM, CROSS} <= parts.keys() == kept.keys()
         assert all(torch.equal(part, kept[name]) for name, part in parts.items())
     assert all(name.startswith("recall") for name in asked.threads)
