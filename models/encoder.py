@@ -102,7 +102,8 @@ class Encoder(nn.Module):
 
         Args:
             segments: At least one, none longer than `config.max_tokens`.
-            memories: One per segment for a variant with memory; None for one without.
+            memories: One per segment for a variant with memory; None for one without, or where its attention has none
+                and whatever is above it has nothing to read or to keep.
         """
         ids, packing = pack(segments)
         x = self._embed(ids, packing)

@@ -73,7 +73,8 @@ def load_encoder(
         attention: Key of `models.variants.variants()`.
         weights: Address understood by `models.weights.locate`.
         options: Choices of the variant; where there is an adapter, all but the memory rule are as it was trained.
-        adapter: `packaged` for the one that comes with the variant, if any; `none`; or a file.
+        adapter: `packaged` for the one that comes with the variant, if any; `none`, which leaves out the recall head as
+            well; or a file.
 
     Raises:
         WeightsError: unknown variant; options that its shapes do not allow; the checkpoint is missing, incomplete or

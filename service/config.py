@@ -46,13 +46,11 @@ class ModelConfig(_Frozen):
     id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     """Name clients put into `model`."""
     attention: str
-    """Key of the attention registry: `self-attention`, `causal`, `bidirectional`, `multi-head`, `multi-head-weighted`,
-    `infini`, `infini-plus`."""
+    """A variant: one of those that `DEFAULT_MODELS` lists."""
     weights: str = DEFAULT_WEIGHTS
     """`package:NAME` (an installed weights package), `hub:OWNER/NAME@REVISION`, or a directory."""
     adapter: str = "packaged"
-    """What the variant has of its own: `packaged` (the trained one that comes with longstream, if there is one),
-    `none`, or a file."""
+    """`packaged` (the trained one that comes with longstream, if any), a file, or `none`, without recall too."""
     memory_rule: MemoryRuleName = "linear"
     """How a memory is written: `linear` and `delta` are Infini-attention's equations 8 and 9, `delta-corrected` and
     `ridge` go beyond it; ignored by variants without memory."""

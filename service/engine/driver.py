@@ -167,17 +167,14 @@ class Engine:
             raise _stopping()
         future = asyncio.get_running_loop().create_future
         since = time.monotonic()
-        items = [
-            (
-                _Waiting(segment, memory, keep_tokens, keep_memory, future(), since),
-                len(segment.ids),
-            )
+        waiting = [
+            _Waiting(segment, memory, keep_tokens, keep_memory, future(), since)
             for segment in segments
         ]
-        job = self._queue.add(items)
+        job = self._queue.add([(one, len(one.segment.ids)) for one in waiting])
         self._work.set()
         try:
-            return list(await asyncio.gather(*(waiting.done for waiting, _ in items)))
+            return list(await asyncio.gather(*(one.done for one in waiting)))
         finally:
             self._queue.cancel(job)  # the caller is gone or failed: what still waits is no use
 
@@ -211,9 +208,8 @@ class Engine:
 
     def _forward(self, step: list[_Waiting], begun: float) -> list[SegmentResult]:
         segments = [waiting.segment for waiting in step]
-        memories = [waiting.memory for waiting in step if waiting.memory is not None] or None
         with torch.inference_mode():
-            output = self._encoder(segments, memories)
+            output = self._encoder(segments, self._memories(step))
             totals = output.sums.numpy()
             kept = _kept_tokens(step, output.tokens.numpy())
         infer_s = time.monotonic() - begun
@@ -229,6 +225,13 @@ class Engine:
             )
             for waiting, total, memory, vectors in zip(step, totals, after, kept, strict=True)
         ]
+
+    def _memories(self, step: list[_Waiting]) -> list[Memory] | None:
+        """Return what segments are read with; None where no memory is to be read or kept."""
+        used = any(one.keep_memory or (one.memory and one.memory.tokens_seen) for one in step)
+        if not used and not self._encoder.attention_has_memory:
+            return None
+        return [waiting.memory for waiting in step if waiting.memory is not None] or None
 
 
 def _kept_tokens(

@@ -11,7 +11,7 @@ import psutil
 import pytest
 from typer.testing import CliRunner
 
-from loadtests import book, crashes
+from loadtests import book, crashes, passkey
 from service.cli import app
 from tests.running import RunningService, eventually
 from tests.texts import SENTENCES
@@ -73,6 +73,19 @@ def test_the_book_load_test_reports(service: RunningService, monkeypatch, capsys
     assert report["chunks"] == 20
     assert report["state_bytes"] == [307_280]
     assert report["resident_mib"][-1] > 100
+
+
+@pytest.mark.ray
+@pytest.mark.timeout(120)
+def test_the_passkey_load_test_reports(service: RunningService, capsys):
+    passkey.main(url=service.url, tokens=4000, sessions=1)
+    report = json.loads(capsys.readouterr().out)
+    assert 3000 < report["tokens"][0] == report["tokens"][1] < 6000
+    assert len(report["state_bytes"]) == 1
+    assert report["state_bytes"][0] > 416_804  # the memory, and a header
+    assert report["all"]["of"] == report["made_up"]["of"] == 16
+    assert sum(report[depth]["count"] for depth in passkey.DEPTHS) == report["all"]["count"] >= 12
+    assert report["made_up"]["count"] <= 8
 
 
 @pytest.mark.ray

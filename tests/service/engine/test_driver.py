@@ -85,6 +85,33 @@ async def test_a_memory_nobody_asked_for_is_not_kept(engine: Engine, encoder: En
         np.testing.assert_allclose(one.total, other.total, atol=1e-6)
 
 
+async def test_a_reader_with_nothing_to_read_or_keep_does_not_run(
+    counter: Counter, monkeypatch: pytest.MonkeyPatch
+):
+    encoder = tiny("infini-plus")
+    assert encoder.reader is not None
+    runs, forward = [], encoder.reader.forward
+
+    def counted(*arguments):
+        runs.append(arguments)
+        return forward(*arguments)
+
+    monkeypatch.setattr(encoder.reader, "forward", counted)
+    texts, empty = [segment(5, 6, 7), segment(8)], encoder.empty_memory()
+    async with Engine(encoder, step_tokens=40, queue_tokens=100, observer=counter) as engine:
+        alone = await engine.submit(texts, empty, keep_memory=False)
+        assert not runs
+        [kept, _] = await engine.submit(texts, empty)
+        assert len(runs) == 1
+        assert kept.memory is not None
+        [later] = await engine.submit(texts[:1], kept.memory, keep_memory=False)
+        assert len(runs) == 2
+    with torch.inference_mode():
+        expected = encoder(texts, [empty] * 2).sums.numpy()
+    np.testing.assert_array_equal([one.total for one in alone], expected)
+    assert np.abs(later.total - expected[0]).max() > 1e-4
+
+
 async def test_work_that_waits_shares_a_step(engine: Engine, encoder: Encoder, counter: Counter):
     gate, empty = Gate(encoder), encoder.empty_memory()
     requests = [asyncio.create_task(engine.submit([segment(i)], empty)) for i in range(2, 8)]
