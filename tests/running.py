@@ -1,6 +1,7 @@
 """`longstream serve` as a child process, the way a user runs it."""
 
 import contextlib
+import re
 import signal
 import subprocess
 import sys
@@ -73,9 +74,10 @@ class RunningService:
 
     def replicas(self, deployment: str) -> list[psutil.Process]:
         """Return the processes of a deployment; Ray writes its name into their title."""
-        title = f"ray::ServeReplica:longstream:{deployment}"
+        # Not the beginning of another deployment's name, nor a method that runs.
+        title = re.compile(rf"ray::ServeReplica:longstream:{re.escape(deployment)}(?![\w-])")
         family = psutil.Process(self.process.pid).children(recursive=True)
-        return [one for one in family if " ".join(one.cmdline()).startswith(title)]
+        return [one for one in family if title.match(" ".join(one.cmdline()))]
 
     def client(self) -> httpx.Client:
         return httpx.Client(base_url=self.url, timeout=60)

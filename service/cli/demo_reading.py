@@ -82,6 +82,6 @@ def replica_bytes(exposition: str, model: str) -> int:
         for family in text_string_to_metric_families(exposition)
         for sample in family.samples
         if sample.name == "longstream_process_resident_memory_bytes"
-        and sample.labels["replica"].startswith(f"encoder-{model}-")
+        and sample.labels["replica"].rpartition("-")[0] == f"encoder-{model}"
     ]
     return int(max(values, default=0))

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from loadtests import book, crashes, passkey
 from service.cli import app
+from service.cli.demo_reading import replica_bytes
 from tests.running import RunningService, eventually
 from tests.texts import SENTENCES
 
@@ -61,6 +62,15 @@ def test_a_demo_that_is_terminated_takes_its_service_along(tmp_path: Path, monke
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 128 + signal.SIGTERM
     eventually(lambda: not any(one.is_running() for one in family), 20)
+
+
+def test_a_replica_is_not_taken_for_one_whose_models_name_begins_alike():
+    name = "longstream_process_resident_memory_bytes"
+    replicas = {"encoder-infini-plus-ab12cd34": 7, "encoder-infini-ef56ab78": 5}
+    lines = [f'{name}{{replica="{replica}"}} {size}.0' for replica, size in replicas.items()]
+    exposition = "\n".join([f"# TYPE {name} gauge", *lines, ""])
+    assert replica_bytes(exposition, "infini") == 5
+    assert replica_bytes(exposition, "infini-plus") == 7
 
 
 @pytest.mark.ray
