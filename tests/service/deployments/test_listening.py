@@ -8,6 +8,7 @@ import grpc  # type: ignore[import-untyped] # it ships no types
 import psutil
 import pytest
 
+from service.config import DEFAULT_MODELS
 from tests.running import RunningService
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(180)]
@@ -46,7 +47,8 @@ def test_only_replicas_listen_off_loopback_and_they_ask_for_a_token(
     found = list(listeners(service))
     assert answers_http(int(service.url.rpartition(":")[2])), "the question itself must work"
     public = {port: one for one, address, port in found if not on_loopback(address)}
-    replicas = {one.pid for name in ("gateway", "encoder-") for one in service.replicas(name)}
+    deployments = ["gateway", *(f"encoder-{model}" for model in DEFAULT_MODELS)]
+    replicas = {one.pid for name in deployments for one in service.replicas(name)}
     assert len(found) > len(public) > 0
     # Ray Serve offers no choice for these: one gRPC server per replica.
     assert {one.pid for one in public.values()} <= replicas
