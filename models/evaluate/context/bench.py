@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 from models.evaluate.context.cuts import Cut
+from models.evaluate.context.layers import SharedLayers
 from models.evaluate.context.plan import ContextPlan
 from models.evaluate.context.reading import Vectors, read_apart
 from models.evaluate.context.scores import Judge
@@ -43,6 +45,11 @@ class Bench:
         queries = read_apart(plan.base, asked, None, watch.advance)
         cut = Cut.of(plan.base.tokenizer, data.documents)
         return cls(plan, data, cut, queries, Judge(data, queries), watch)
+
+    @cached_property
+    def layers(self) -> SharedLayers:
+        """The base's, and what they made of the set so far."""
+        return SharedLayers(self.plan.base.encoder)
 
     @property
     def seed(self) -> int:

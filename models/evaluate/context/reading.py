@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from models.evaluate.context.cuts import Cut
+from models.evaluate.context.layers import SharedLayers
 from models.evaluate.encoding import STEP_TOKENS, unit_vectors
 from models.evaluate.variant import Variant
 from models.memory import Memory
@@ -61,10 +62,15 @@ class Reader:
         variant: The model.
         cut: What is read.
         advance: Is told the tokens of each step when they are computed.
+        layers: Where the model's layers need not be run again; None to run them.
     """
 
-    def __init__(self, variant: Variant, cut: Cut, advance: Advance) -> None:
+    def __init__(
+        self, variant: Variant, cut: Cut, advance: Advance, layers: SharedLayers | None = None
+    ) -> None:
         self._variant, self._advance = variant, advance
+        served = layers is not None and layers.serve(variant.encoder)
+        self._layers = layers if served else None
         self._lengths = cut.lengths
         self._sums = np.zeros((len(cut.lengths), variant.encoder.config.width), np.float32)
 
@@ -80,7 +86,11 @@ class Reader:
         for step in full_steps([item.segment for item in items], STEP_TOKENS):
             chosen = [items[i] for i in step]
             before = [item.memory for item in chosen if item.memory is not None]
-            output = encoder([item.segment for item in chosen], before or None)
+            segments = [item.segment for item in chosen]
+            if self._layers is None:
+                output = encoder(segments, before or None)
+            else:
+                output = self._layers.forward(encoder, segments, before or None)
             np.add.at(
                 self._sums, [item.chunk for item in chosen], output.sums.float().cpu().numpy()
             )
@@ -98,7 +108,13 @@ class Reader:
         return unit_vectors(self._sums / self._lengths[:, None], self._variant.id)
 
 
-def read_apart(variant: Variant, cut: Cut, memory_of: MemoryOf | None, advance: Advance) -> Vectors:
+def read_apart(
+    variant: Variant,
+    cut: Cut,
+    memory_of: MemoryOf | None,
+    advance: Advance,
+    layers: SharedLayers | None = None,
+) -> Vectors:
     """Read every segment by itself, with a memory that is there from the start.
 
     Args:
@@ -106,11 +122,12 @@ def read_apart(variant: Variant, cut: Cut, memory_of: MemoryOf | None, advance: 
         cut: What is read.
         memory_of: What each segment is read with; None for a model without memory.
         advance: Is told the tokens of each step.
+        layers: Of the base, run once for all models that share them.
 
     Raises:
         EvaluationError: a vector is not finite.
     """
-    reader = Reader(variant, cut, advance)
+    reader = Reader(variant, cut, advance, layers)
     items = []
     for document, chunks in enumerate(cut.documents):
         segments = [
@@ -131,6 +148,7 @@ def read_through(
     start: Memory,
     partners: Sequence[int] | None,
     advance: Advance,
+    layers: SharedLayers | None = None,
 ) -> Through:
     """Read documents side by side, chunk by chunk, each through a memory of its own.
 
@@ -141,11 +159,12 @@ def read_through(
         partners: For each document another one, whose memory its chunks are read with as well, all segments of a
             chunk with the same; its last one where the partner is shorter.
         advance: Is told the tokens of each step.
+        layers: Of the base, run once for all models that share them.
 
     Raises:
         EvaluationError: a vector is not finite.
     """
-    own, other = Reader(variant, cut, advance), Reader(variant, cut, advance)
+    own, other = (Reader(variant, cut, advance, layers) for _ in range(2))
     memories = [start] * len(cut.documents)
     with torch.inference_mode():
         for place in range(max(len(chunks) for chunks in cut.documents)):

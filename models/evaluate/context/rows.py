@@ -62,17 +62,20 @@ def memory_rows(bench: Bench, model: Variant) -> list[Scored]:
     partners = derangement(bench.data.name, len(cut.documents), bench.seed)
 
     advance = bench.begin(f"{model.id}, {OWN} and others'", 2 * cut.tokens)
-    through = read_through(model, cut, empty, partners, advance)
+    layers = bench.layers
+    through = read_through(model, cut, empty, partners, advance, layers)
     read = {OWN: through.own}
     if bench.plan.second_look:
         advance = bench.begin(f"{model.id}, {SECOND_LOOK}", cut.tokens)
-        read[SECOND_LOOK] = read_apart(model, cut, lambda d, _: through.ends[d], advance)
+        read[SECOND_LOOK] = read_apart(model, cut, lambda d, _: through.ends[d], advance, layers)
     advance = bench.begin(f"{model.id}, {OFF}", cut.tokens)
-    read[OFF] = read_apart(model, cut, lambda _d, _p: empty, advance)
+    read[OFF] = read_apart(model, cut, lambda _d, _p: empty, advance, layers)
     if through.other is not None:
         read[OTHER] = through.other
     advance = bench.begin(f"{model.id}, {NOTHING}", cut.tokens)
-    read[NOTHING] = read_apart(model, cut, lambda _, place: silent if place else empty, advance)
+    read[NOTHING] = read_apart(
+        model, cut, lambda _, place: silent if place else empty, advance, layers
+    )
     return [bench.judge.memory(model.id, control, vectors) for control, vectors in read.items()]
 
 

@@ -47,7 +47,8 @@ def evaluate_context(plan: ContextPlan, watch: Watch | None = None) -> ContextRe
 
 def _evaluate_set(plan: ContextPlan, data: RetrievalSet, watch: Watch) -> SetReport:
     bench = Bench.of(plan, data, watch)
-    alone = read_apart(plan.base, bench.cut, None, bench.begin(ALONE, bench.cut.tokens))
+    advance = bench.begin(ALONE, bench.cut.tokens)
+    alone = read_apart(plan.base, bench.cut, None, advance, bench.layers)
     rows = free_rows(bench, alone)
     for model in plan.models:
         rows += memory_rows(bench, model)
