@@ -4,13 +4,15 @@
 
 Each session is told sixteen numbers of sixteen people, five near its start, six in the middle and five near its end. It
 is asked for all of them with `POST /v1/sessions/{id}/query` after its last chunk, and for those of sixteen people that
-it was never told of: what it answers there is made up. Prints a JSON report with 95 % intervals (Wilson); exits with 1
-if the state grew.
+it was never told of: what it answers there is made up. A new session is asked for all of them, too. Prints a JSON
+report with 95 % intervals (Wilson); exits with 1 if the state grew.
 """
 
 import json
 import random
+from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
@@ -48,7 +50,26 @@ class Hidden:
     chunk: int
 
 
-def main(
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What one session knew at its end.
+
+    Attributes:
+        hits: Exact answers by depth.
+        made_up: Answers for people it was never told of.
+        after_reset: Answers of a new session for the numbers that this one was told.
+        tokens: Length of the session.
+        states: Sizes of its state on the way, in bytes.
+    """
+
+    hits: Counter[str]
+    made_up: int
+    after_reset: int
+    tokens: int
+    states: set[int]
+
+
+def main(  # noqa: PLR0913 - one parameter per option of the command
     *,
     url: Annotated[str, typer.Option()] = "http://127.0.0.1:8000",
     model: Annotated[str, typer.Option()] = "infini-plus",
@@ -56,44 +77,62 @@ def main(
     sessions: Annotated[int, typer.Option(help="Sessions, of sixteen numbers each.")] = 7,
     filler: Annotated[Path | None, typer.Option(help="A book; the demo's.")] = None,
     loop: Annotated[bool, typer.Option("--loop", help="The paper's five sentences.")] = False,
+    at_once: Annotated[int, typer.Option(min=1, help="Sessions read at the same time.")] = 1,
 ) -> None:
     """Read sessions and report."""
     text = LOOP * _LOOPS if loop else book_text(filler)
     chunks = [chunk for chunk in split_text(text, CHARACTERS) if chunk.strip()]
-    hits = dict.fromkeys(DEPTHS, 0)
-    lengths: list[int] = []
-    states: set[int] = set()
-    made_up = 0
     with LongstreamClient(url) as client:
         count = max(1, round(tokens / tokens_a_chunk(client, model, chunks)))
-        for seed in range(sessions):
-            draw = random.Random(seed)  # noqa: S311 - a reproducible sample, no secret
-            drawn = Needles(seed).draw(2 * KEYS, "named")
-            hidden = hide(drawn[:KEYS], count, draw)
-            start = draw.randrange(len(chunks))
-            book = list(islice(cycle(chunks), start, start + count))
-            session = client.create_session(model).id
-            states |= read(client, session, book, hidden)
-            answers = ask(client, session, drawn)
-            for one, answer in zip(hidden, answers[:KEYS], strict=True):
-                hits[one.depth] += answer == one.needle.digits
-            made_up += sum(answer is not None for answer in answers[KEYS:])
-            lengths.append(client.session(session).tokens)
-            client.delete(session)
+
+    def one(seed: int) -> Found:
+        with LongstreamClient(url) as client:
+            return measure(client, model, chunks, count, seed)
+
+    with ThreadPoolExecutor(at_once) as pool:
+        found = list(pool.map(one, range(sessions)))
+    hits = sum((each.hits for each in found), Counter())
     report = {
         "filler": "loop" if loop else (filler or Path("war_and_peace.txt")).name,
-        "tokens": [min(lengths), max(lengths)],
-        "state_bytes": sorted(states),
+        "tokens": [min(each.tokens for each in found), max(each.tokens for each in found)],
+        "state_bytes": sorted(states := set().union(*(each.states for each in found))),
         **{
             depth: share(depth, tokens, hits[depth], sessions * keys)
             for depth, (_, _, keys) in DEPTHS.items()
         },
-        "all": share("all", tokens, sum(hits.values()), sessions * KEYS),
-        "made_up": share("made up", tokens, made_up, sessions * KEYS),
+        "all": share("all", tokens, hits.total(), sessions * KEYS),
+        "made_up": share("made up", tokens, sum(f.made_up for f in found), sessions * KEYS),
+        "after_reset": share("reset", tokens, sum(f.after_reset for f in found), sessions * KEYS),
     }
     typer.echo(json.dumps(report, indent=1))
     if len(states) > 1:
         raise SystemExit(1)
+
+
+def measure(
+    client: LongstreamClient, model: str, chunks: Sequence[str], count: int, seed: int
+) -> Found:
+    """Read one session and ask it; then ask a new one the same, and delete both."""
+    draw = random.Random(seed)  # noqa: S311 - a reproducible sample, no secret
+    drawn = Needles(seed).draw(2 * KEYS, "named")
+    told, absent = drawn[:KEYS], drawn[KEYS:]
+    hidden = hide(told, count, draw)
+    start = draw.randrange(len(chunks))
+    session = client.create_session(model).id
+    states = read(client, session, list(islice(cycle(chunks), start, start + count)), hidden)
+    answers = ask(client, session, told)
+    hits = Counter(
+        one.depth
+        for one, answer in zip(hidden, answers, strict=True)
+        if answer == one.needle.digits
+    )
+    made_up = sum(answer is not None for answer in ask(client, session, absent))
+    tokens = client.session(session).tokens
+    client.delete(session)
+    fresh = client.create_session(model).id
+    after_reset = sum(answer is not None for answer in ask(client, fresh, told))
+    client.delete(fresh)
+    return Found(hits, made_up, after_reset, tokens, states)
 
 
 def tokens_a_chunk(client: LongstreamClient, model: str, chunks: Sequence[str]) -> float:
