@@ -41,7 +41,7 @@ TAUGHT_LIMITS: Final = (
 )
 REMEMBERING_LIMITS: Final = (
     "Its memory was trained to find chunks of a document by queries, on the sets above; other uses of a chunk's vector "
-    "were not trained for."
+    "were not trained for. What it is worth beside what is cheaper: `CONTEXT.md`."
 )
 
 

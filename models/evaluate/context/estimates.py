@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from models.evaluate.bootstrap import Estimate, Resampling, cluster_mean
+from models.evaluate.bootstrap import Estimate, Figure, Resampling, cluster_mean
 from models.evaluate.context.halves import Half, queries_of
 from models.evaluate.context.report import ByMetric, ContextRow
 from models.evaluate.context.rows import ALONE, CONTROLS, OWN, SECOND_LOOK
@@ -44,13 +44,17 @@ class Estimator:
         }
 
     def mean(self, values: NDArray[np.float64], kept: Kept) -> Estimate:
-        """Estimate the mean of some queries, at least one.
+        """Estimate the mean of some queries, at least one."""
+        return self.figure(values, kept).estimate()
+
+    def figure(self, values: NDArray[np.float64], kept: Kept) -> Figure:
+        """Return the mean of some queries, at least one, and what it is on each resample.
 
         Differences of two rows query by query are paired: whatever is drawn, it is drawn for both.
         """
         documents = self._data.query_documents[kept]
         statistic = cluster_mean(values[kept], documents)
-        return self._resampling.figure(self._data.name, *statistic).estimate()
+        return self._resampling.figure(self._data.name, *statistic)
 
     def figures(self, values: Values, kept: Kept) -> ByMetric:
         """Estimate each metric."""
@@ -91,7 +95,8 @@ def report_rows(rows: Sequence[Scored], estimator: Estimator) -> tuple[ContextRo
             figures=estimator.figures(row.values, estimator.kept),
             gains={
                 over.id: estimator.gain(row.values, over.values, estimator.kept)
-                for over in _rivals(row, alone, free, rows)
+                for over in (alone, free, *rivals(row, rows))
+                if over is not row
             },
             strata={
                 name: estimator.gain(row.values, alone.values, kept)
@@ -105,13 +110,12 @@ def report_rows(rows: Sequence[Scored], estimator: Estimator) -> tuple[ContextRo
     )
 
 
-def _rivals(row: Scored, alone: Scored, free: Scored, rows: Sequence[Scored]) -> list[Scored]:
-    """Return what a row is compared with: the chunk alone, the best free row, and a memory's own controls."""
-    controls = [
+def rivals(row: Scored, rows: Sequence[Scored]) -> list[Scored]:
+    """Return what a memory's row is compared with: its own controls; none for other rows."""
+    return [
         other
         for other in rows
         if row.control in (OWN, SECOND_LOOK)
         and other.model == row.model
         and other.control in CONTROLS
     ]
-    return [other for other in (alone, free, *controls) if other is not row]

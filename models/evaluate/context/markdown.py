@@ -30,6 +30,8 @@ def as_markdown(report: ContextReport, command: Sequence[str] = ()) -> str:
         command: The command line that gives it again.
     """
     parts = ["# Context in the vectors of chunks", _preface(report)]
+    if report.overall:
+        parts += ["## All sets", _OVERALL, _overall(report)]
     for of_set in report.sets:
         parts += [f"## {of_set.name}", *_set(of_set)]
     if report.no_harm:
@@ -65,6 +67,34 @@ _HOW: Final = f"""\
   set left after as many chunks, `read-out zero` with a memory that counts and holds nothing.
 * Gains are in bold where their interval leaves out zero and at least {FEW} documents are behind it; intervals of fewer
   are too narrow to rely on, and none is corrected for their number."""
+
+
+_OVERALL: Final = (
+    "nDCG@10 in the whole corpus, set by set, and the mean of the sets, which count the same; gains are of the mean. "
+    "Models with several seeds stand for the mean over them."
+)
+
+
+def _overall(report: ContextReport) -> str:
+    names = [found.name for found in report.sets]
+    over = list(max(report.overall, key=lambda row: len(row.gains)).gains)  # a memory's row has all
+    bold = all(found.counts["documents"] >= FEW for found in report.sets)
+    heading = ["row", *names, "mean", *(f"gain over {name}" for name in over)]
+    return table(
+        heading,
+        [
+            [
+                row.id,
+                *(f"{row.by_set[name]:.3f}" for name in names),
+                f"{row.mean:.3f}",
+                *(
+                    show_gain(row.gains[name], bold=bold) if name in row.gains else _NOTHING
+                    for name in over
+                ),
+            ]
+            for row in report.overall
+        ],
+    )
 
 
 def _set(found: SetReport) -> Iterator[str]:

@@ -78,6 +78,24 @@ class SetReport:
     positions: dict[str, list[PositionGain]]
 
 
+@dataclass(frozen=True, slots=True)
+class OverallRow:
+    """One way to make chunk vectors, over all sets.
+
+    Attributes:
+        id: Its name.
+        by_set: nDCG@10 by set.
+        mean: Of them.
+        gains: Of the mean: over the chunk alone (also `in document`, and where gold chunks name the topic or not), over
+            the best training-free row of each set, and over a memory's own controls, by their names.
+    """
+
+    id: str
+    by_set: dict[str, float]
+    mean: float
+    gains: dict[str, Estimate]
+
+
 @dataclass(frozen=True)
 class ContextReport:
     """Everything an evaluation of context found.
@@ -90,6 +108,7 @@ class ContextReport:
         fingerprints: Of each model.
         sources: What was read.
         sets: Set by set.
+        overall: Means over the sets; empty for a single one.
         no_harm: By model, the largest absolute difference of a sentence's vector, read with an empty memory, from the
             base's; empty without sentence pairs.
         command: What was asked for, by whoever did.
@@ -102,6 +121,7 @@ class ContextReport:
     fingerprints: dict[str, str]
     sources: tuple[Source, ...]
     sets: tuple[SetReport, ...]
+    overall: tuple[OverallRow, ...]
     no_harm: dict[str, float]
     command: dict[str, Any] = field(default_factory=dict)
 

@@ -7,6 +7,7 @@ from models.evaluate.bootstrap import CONFIDENCE
 from models.evaluate.context.bench import Bench
 from models.evaluate.context.cuts import Cut
 from models.evaluate.context.estimates import Estimator, best_free, report_rows
+from models.evaluate.context.overall import Compared, overall
 from models.evaluate.context.plan import ContextPlan
 from models.evaluate.context.position import position_gains
 from models.evaluate.context.reading import read_apart
@@ -32,7 +33,7 @@ def evaluate_context(plan: ContextPlan, watch: Watch | None = None) -> ContextRe
     watch = watch or Unwatched()
     device = plan.base.encoder.embeddings.tokens.weight.device.type
     with torch.autocast(device, torch.bfloat16, enabled=plan.bf16):
-        sets = tuple(_evaluate_set(plan, data, watch) for data in plan.sets)
+        found = [_evaluate_set(plan, data, watch) for data in plan.sets]
     return ContextReport(
         half=plan.half,
         resampling=plan.resampling,
@@ -41,11 +42,14 @@ def evaluate_context(plan: ContextPlan, watch: Watch | None = None) -> ContextRe
         fingerprints={model.id: model.fingerprint for model in (plan.base, *plan.models)},
         sources=sources(plan.sets, plan.pairs),
         no_harm={} if plan.pairs is None else _no_harm(plan, plan.pairs, watch),
-        sets=sets,
+        sets=tuple(report for report, _ in found),
+        overall=overall([compared for _, compared in found]),
     )
 
 
-def _evaluate_set(plan: ContextPlan, data: RetrievalSet, watch: Watch) -> SetReport:
+def _evaluate_set(
+    plan: ContextPlan, data: RetrievalSet, watch: Watch
+) -> tuple[SetReport, Compared]:
     bench = Bench.of(plan, data, watch)
     advance = bench.begin(ALONE, bench.cut.tokens)
     alone = read_apart(plan.base, bench.cut, None, advance, bench.layers)
@@ -54,7 +58,7 @@ def _evaluate_set(plan: ContextPlan, data: RetrievalSet, watch: Watch) -> SetRep
         rows += memory_rows(bench, model)
     rows += mean_rows(bench, rows, plan.models)
     estimator = Estimator(data, plan.half, plan.resampling)
-    return SetReport(
+    report = SetReport(
         name=data.name,
         counts=estimator.counts(),
         best_free=best_free(rows).id,
@@ -63,6 +67,7 @@ def _evaluate_set(plan: ContextPlan, data: RetrievalSet, watch: Watch) -> SetRep
             model.id: position_gains(bench, model, alone) for model in plan.models if plan.positions
         },
     )
+    return report, Compared(data.name, rows, estimator)
 
 
 def _no_harm(plan: ContextPlan, pairs: SentencePairs, watch: Watch) -> dict[str, float]:

@@ -110,7 +110,7 @@ def _attention(
 ) -> bool:
     """Train the memory inside the layers; the reader, which is not trained yet, stays off."""
     reader, model.encoder.reader = model.encoder.reader, None
-    draws = Draws(sets, WEIGHTS, stage.documents, stage.chunks, seed)
+    draws = Draws(sets, WEIGHTS, stage.documents, stage.chunks, seed, stage.before)
     objective = ThroughEncoder(model, draws, stage, trained_parameters(model))
     done = _train("attention", objective, stage, run, until)
     model.encoder.reader = reader
@@ -129,7 +129,7 @@ def _reader(
     model.encoder.requires_grad_(requires_grad=False)
     parameters = {n: p for n, p in trained_parameters(model).items() if n.startswith("reader.")}
     states = States(model, {kept.name: kept for kept in sets})
-    draws = Draws(sets, WEIGHTS, stage.documents, stage.chunks, seed)
+    draws = Draws(sets, WEIGHTS, stage.documents, stage.chunks, seed, stage.before)
     objective = OverStates(model, draws, stage, parameters, states)
     return _train("reader", objective, stage, run, until)
 

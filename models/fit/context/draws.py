@@ -12,8 +12,6 @@ from models.evaluate.data import Query, RetrievalSet
 
 FROM_THE_START: Final = 0.8
 """Share of documents that are read from their beginning; the others lack what names their topic."""
-BEFORE: Final = 0.25
-"""Share of documents that another one is read before: its memory has to give way."""
 QUERIES_PER_DOCUMENT: Final = 12
 FEWEST_CHUNKS: Final = 3
 
@@ -39,15 +37,32 @@ class Reading:
 
     Attributes:
         span: What is read and ranked.
-        before: Part of another document that is read first; None for most.
+        before: Parts of other documents that are read first, end to end; none for most.
         queries: Texts of questions that the span answers.
         gold: For each of them, places of the answers in the span.
     """
 
     span: Span
-    before: Span | None
+    before: tuple[Span, ...]
     queries: tuple[str, ...]
     gold: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What is read before a document: the memory of it has to give way.
+
+    Attributes:
+        share: Of documents, those that others are read before.
+        documents: Most of them.
+    """
+
+    share: float = 0.25
+    documents: int = 1
+
+
+ANOTHER: Final = Before()
+"""One other document, now and then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +87,7 @@ class Draws:
         documents: Documents of a step.
         chunks: Most chunks of a part.
         seed: Seed of all draws.
+        before: What is read before documents.
 
     Raises:
         FitError: no set has enough documents with queries for a step.
@@ -84,6 +100,7 @@ class Draws:
         documents: int,
         chunks: int,
         seed: int,
+        before: Before = ANOTHER,
     ) -> None:
         self._sets = [kept for data in sets if len((kept := _Set(data)).usable) >= documents]
         if not self._sets:
@@ -92,7 +109,7 @@ class Draws:
             )
         shares = np.array([weights.get(kept.data.name, 1.0) for kept in self._sets])
         self._shares = shares / shares.sum()
-        self._documents, self._chunks = documents, chunks
+        self._documents, self._chunks, self._before_it = documents, chunks, before
         self.seed = seed
 
     @property
@@ -126,17 +143,23 @@ class Draws:
             chosen = draw.choice(len(found), QUERIES_PER_DOCUMENT, replace=False)
             found = [found[i] for i in sorted(chosen)]
         texts, golds = zip(*found, strict=True) if found else ((), ())
-        before = self._before(kept, index, draw) if draw.random() < BEFORE else None
+        before = self._before(kept, index, draw)
         return Reading(Span(index, start, chunks[start:end]), before, tuple(texts), tuple(golds))
 
-    def _before(self, kept: "_Set", index: int, draw: np.random.Generator) -> Span | None:
-        """Draw the end of another document, shorter than half of the longest part; None if it is the same one."""
-        other = int(draw.choice(kept.usable))
-        if other == index:
-            return None
-        chunks = kept.data.documents[other]
-        start = max(0, len(chunks) - int(draw.integers(1, max(2, self._chunks // 2))))
-        return Span(other, start, chunks[start:])
+    def _before(self, kept: "_Set", index: int, draw: np.random.Generator) -> tuple[Span, ...]:
+        """Draw the ends of other documents, each shorter than half of the longest part, or nothing."""
+        if draw.random() >= self._before_it.share:
+            return ()
+        most = self._before_it.documents
+        count = 1 if most == 1 else int(draw.integers(1, most + 1))
+        found = []
+        for _ in range(count):
+            other = int(draw.choice(kept.usable))
+            if other != index:
+                chunks = kept.data.documents[other]
+                start = max(0, len(chunks) - int(draw.integers(1, max(2, self._chunks // 2))))
+                found.append(Span(other, start, chunks[start:]))
+        return tuple(found)
 
 
 @dataclass(frozen=True)

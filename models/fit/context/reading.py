@@ -70,7 +70,7 @@ def read_alone(
 
 
 def _segments(tokenizer: Tokenizer, reading: Reading, first: int) -> Placed:
-    before = reading.before.chunks if reading.before else ()
+    before = [chunk for span in reading.before for chunk in span.chunks]
     placed: Placed = [
         (segment, None) for segments in tokenizer.segments(before) for segment in segments
     ]

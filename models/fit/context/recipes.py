@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from models.fit.context.draws import ANOTHER, Before
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:
@@ -17,6 +19,7 @@ class Stage:
         gate_rate: Highest learning rate of gates, which have far to go from where they start.
         sequence: Weight of telling a document's own chunks apart; the rest is for telling all apart.
         drift: Weight of 1 - cosine to the vectors without what is trained, in the sets of `STANDING_ALONE`.
+        before: What is read before documents.
     """
 
     steps: int
@@ -26,6 +29,7 @@ class Stage:
     gate_rate: float = 2e-2
     sequence: float = 0.4
     drift: float = 2.0
+    before: Before = ANOTHER
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +74,14 @@ CONTEXT_RECIPES: Final[Mapping[str, ContextRecipe]] = {
         attention=Stage(steps=500, documents=6, chunks=7, rate=2e-3), memory_from=3, memory_rank=16
     ),
     "infini-plus": ContextRecipe(
-        reader=Stage(steps=500, documents=8, chunks=24, rate=1e-3, drift=1.0)
+        reader=Stage(
+            steps=500,
+            documents=8,
+            chunks=24,
+            rate=1e-3,
+            drift=1.0,
+            before=Before(share=0.5, documents=8),
+        )
     ),
 }
 

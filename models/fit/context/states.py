@@ -42,7 +42,9 @@ class States:
         owners: list[int | None] = []
         chunks = 0
         for reading in draw.readings:
-            before = [x for part in self._span(draw.name, reading.before) for x in part]
+            before = [
+                x for span in reading.before for part in self._span(draw.name, span) for x in part
+            ]
             own = self._span(draw.name, reading.span)
             documents.append(before + [x for part in own for x in part])
             owners += [None] * len(before)
@@ -52,10 +54,8 @@ class States:
         ranked = [i for i, owner in enumerate(owners) if owner is not None]
         return whole_chunks(sums[ranked], [owner for owner in owners if owner is not None], chunks)
 
-    def _span(self, name: str, span: Span | None) -> list[list[Tensor]]:
+    def _span(self, name: str, span: Span) -> list[list[Tensor]]:
         """Return each chunk's segments: their tokens' vectors in half precision, CLS and SEP included."""
-        if span is None:
-            return []
         places = [(name, span.document, span.start + i) for i in range(len(span.chunks))]
         missing = [place for place in places if place not in self._kept]
         if missing:

@@ -9,6 +9,7 @@ from models.evaluate import RetrievalSet, Variant
 from models.evaluate.bootstrap import Estimate
 from models.evaluate.context import ContextPlan, ContextReport, evaluate_context
 from models.evaluate.context.markdown import as_markdown
+from models.evaluate.context.overall import BEST_FREE, INSIDE
 from models.evaluate.context.plot import draw
 from models.evaluate.context.report import SetReport
 from models.evaluate.context.rows import (
@@ -98,6 +99,36 @@ def test_what_is_the_same_by_definition_has_the_same_figures(report: ContextRepo
     assert set(report.no_harm) == {"infini 0", "infini 1"}
 
 
+def test_all_sets_count_the_same_in_the_mean(report: ContextReport):
+    garden, linked = report.sets
+    found = {row.id: row for row in report.overall}
+    assert TITLE not in found  # one set has no titles
+    assert f"infini 0: {OWN}" not in found  # its mean with the other seed stands for it
+    own = found[f"infini, mean of 2: {OWN}"]
+    of_sets = [figures(part, own.id)[MAIN] for part in report.sets]
+    assert own.by_set == pytest.approx(dict(zip(("garden", "linked"), of_sets, strict=True)))
+    assert own.mean == pytest.approx(sum(of_sets) / 2)
+    assert {ALONE, BEST_FREE, *CONTROLS} < own.gains.keys()
+    assert own.gains[ALONE].value == pytest.approx(own.mean - found[ALONE].mean)
+    assert own.gains[OTHER].value == pytest.approx(
+        own.mean - found[f"infini, mean of 2: {OTHER}"].mean
+    )
+    best = found[BEST_FREE]
+    assert best.by_set == pytest.approx(
+        {part.name: figures(part, part.best_free)[MAIN] for part in (garden, linked)}
+    )
+    assert own.gains[BEST_FREE].value == pytest.approx(own.mean - best.mean)
+    assert found[ALONE].gains.keys() == {BEST_FREE}
+    inside = [figures(part, own.id)[INSIDE] - figures(part, ALONE)[INSIDE] for part in report.sets]
+    assert own.gains[f"{ALONE}, in document"].value == pytest.approx(sum(inside) / 2)
+
+
+def test_a_single_set_has_no_mean(plan: ContextPlan):
+    report = evaluate_context(replace(plan, pairs=None))
+    assert report.overall == ()
+    assert "All sets" not in as_markdown(report)
+
+
 def test_links_and_positions_are_told(report: ContextReport):
     garden, linked = report.sets
     assert all(set(row.link) == {1, 2} and row.passkey for row in linked.rows)
@@ -151,7 +182,7 @@ def test_markdown_has_a_table_for_everything(report: ContextReport):
     text = as_markdown(report, ["longstream", "evaluate-context", "--sets", "a set"])
     assert "longstream evaluate-context --sets 'a set'" in text
     tables = [block for block in text.split("\n\n") if block.startswith("|")]
-    assert len(tables) == (1 + 1 + 1 + 1) + (1 + 1 + 1 + 1 + 1) + 1
+    assert len(tables) == 1 + (1 + 1 + 1 + 1) + (1 + 1 + 1 + 1 + 1) + 1
     for found in tables:
         assert len({line.count("|") for line in found.splitlines()}) == 1
     garden = report.sets[0]

@@ -6,7 +6,7 @@ import pytest
 
 from models.errors import FitError
 from models.evaluate.data import Query, RetrievalSet
-from models.fit.context.draws import QUERIES_PER_DOCUMENT, Draws
+from models.fit.context.draws import QUERIES_PER_DOCUMENT, Before, Draws
 
 
 def _numbered(name: str, documents: int, chunks: int) -> RetrievalSet:
@@ -61,19 +61,18 @@ def test_answers_stand_where_the_part_says_and_others_are_not_asked_for():
     assert partial > 0
 
 
-def test_what_is_read_before_is_the_end_of_another_document():
-    draws = _draws(_numbered("a", 9, 20))
-    befores = [
-        (reading.span.document, reading.before)
-        for step in range(40)
-        for reading in draws.draw(step).readings
-    ]
-    found = [(document, before) for document, before in befores if before is not None]
-    assert 0.1 < len(found) / len(befores) < 0.4
-    for document, before in found:
-        assert before.document != document
-        assert 1 <= len(before.chunks) < 3
-        assert before.chunks == tuple(f"{before.document}:{j}" for j in range(before.start, 20))
+@pytest.mark.parametrize("before", [Before(0.25, 1), Before(0.8, 4)])
+def test_what_is_read_before_are_the_ends_of_other_documents(before: Before):
+    draws = Draws([_numbered("a", 9, 20)], {}, 3, 6, 0, before)
+    readings = [reading for step in range(40) for reading in draws.draw(step).readings]
+    found = [reading for reading in readings if reading.before]
+    assert before.share - 0.15 < len(found) / len(readings) < before.share + 0.15
+    assert {len(reading.before) for reading in found} == set(range(1, before.documents + 1))
+    for reading in found:
+        for span in reading.before:
+            assert span.document != reading.span.document
+            assert 1 <= len(span.chunks) < 3
+            assert span.chunks == tuple(f"{span.document}:{j}" for j in range(span.start, 20))
 
 
 def test_weights_say_how_often_a_set_is_drawn_and_small_sets_never_are():

@@ -13,16 +13,21 @@ from tests.models.small import random_texts
 TEXTS = tuple(random_texts(12, longest=9))
 LONG = " ".join(["old", "green", "harbour"] * 5)  # two segments
 READINGS = (
-    Reading(Span(0, 0, TEXTS[:3]), None, (), ()),
-    Reading(Span(1, 4, (TEXTS[3], LONG, TEXTS[4])), Span(2, 0, TEXTS[5:7]), (), ()),
-    Reading(Span(3, 0, (LONG,)), Span(0, 2, (LONG,)), (), ()),
+    Reading(Span(0, 0, TEXTS[:3]), (), (), ()),
+    Reading(
+        Span(1, 4, (TEXTS[3], LONG, TEXTS[4])),
+        (Span(2, 0, TEXTS[5:6]), Span(5, 1, TEXTS[6:7])),
+        (),
+        (),
+    ),
+    Reading(Span(3, 0, (LONG,)), (Span(0, 2, (LONG,)),), (), ()),
 )
 
 
 def _one_by_one(model: LoadedEncoder, reading: Reading) -> Tensor:
     """Return the vectors of a reading's chunks as a session gives them."""
     memory = model.encoder.empty_memory()
-    before = reading.before.chunks if reading.before else ()
+    before = [chunk for span in reading.before for chunk in span.chunks]
     vectors = []
     for chunk in (*before, *reading.span.chunks):
         [segments] = model.tokenizer.segments([chunk])

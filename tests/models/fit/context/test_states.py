@@ -32,7 +32,7 @@ def read(load_small: LoadSmall, documents: RetrievalSet, monkeypatch: pytest.Mon
 def _served(model: LoadedEncoder, reading: Reading) -> Tensor:
     """Return the chunk vectors that the encoder gives with its reader, one segment after the other."""
     memory = model.encoder.empty_memory()
-    before = reading.before.chunks if reading.before else ()
+    before = [chunk for span in reading.before for chunk in span.chunks]
     vectors = []
     with torch.inference_mode():
         for chunk in (*before, *reading.span.chunks):
@@ -51,7 +51,7 @@ def _span(documents: RetrievalSet, index: int, start: int = 0, stop: int | None 
 
 def test_documents_read_from_their_start_are_as_served(read: Read, documents: RetrievalSet):
     model, reader, states = read
-    readings = tuple(Reading(_span(documents, i, 0, 5 - i), None, (), ()) for i in (2, 0))
+    readings = tuple(Reading(_span(documents, i, 0, 5 - i), (), (), ()) for i in (2, 0))
     segments = model.tokenizer.segments(readings[1].span.chunks)
     assert sum(map(len, segments)) >= FEWEST_SEGMENTS
     assert 2 in map(len, segments)
@@ -70,16 +70,16 @@ def test_documents_read_from_their_start_are_as_served(read: Read, documents: Re
 def test_parts_and_what_is_read_before_them_are_as_served(read: Read, documents: RetrievalSet):
     model, reader, states = read
     readings = (
-        Reading(_span(documents, 3, 2), _span(documents, 0, 3), (), ()),
-        Reading(_span(documents, 4, 0, 2), _span(documents, 5, 1), (), ()),
-        Reading(_span(documents, 1, 1, 4), None, (), ()),
+        Reading(_span(documents, 3, 2), (_span(documents, 0, 3), _span(documents, 2, 2)), (), ()),
+        Reading(_span(documents, 4, 0, 2), (_span(documents, 5, 1),), (), ()),
+        Reading(_span(documents, 1, 1, 4), (), (), ()),
     )
 
     found = states.read(reader, Draw(documents.name, readings))
 
     served = torch.cat([_served(model, reading) for reading in readings])
     torch.testing.assert_close(found, served, atol=2e-3, rtol=0)
-    without = tuple(Reading(reading.span, None, (), ()) for reading in readings)
+    without = tuple(Reading(reading.span, (), (), ()) for reading in readings)
     alone = states.read(reader, Draw(documents.name, without))
     assert (found[:5] - alone[:5]).abs().amax(-1).min() > 5e-3
     torch.testing.assert_close(found[5:], alone[5:], atol=1e-5, rtol=1e-5)
@@ -90,7 +90,7 @@ def test_states_are_computed_once_and_gradients_reach_the_reader_alone(
 ):
     model, reader, states = read
     reader.requires_grad_()
-    draw = Draw(documents.name, (Reading(_span(documents, 0), None, (), ()),))
+    draw = Draw(documents.name, (Reading(_span(documents, 0), (), (), ()),))
     first = states.read(reader, draw)
 
     def refuse(*_: object) -> None:
