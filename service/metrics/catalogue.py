@@ -23,6 +23,9 @@ SESSION_EVENTS: Final = (
     "lost",
     "recover",
     "evict",
+    "fork",
+    "export",
+    "import",
 )
 REJECT_REASONS: Final = (
     "overloaded",
@@ -37,6 +40,11 @@ REJECT_REASONS: Final = (
 STREAM_ERROR_CODES: Final = ("400", "409", "410", "500", "503", "507")
 STORE_OPERATIONS: Final = (
     "create",
+    "begin",
+    "request",
+    "traits",
+    "snapshots",
+    "snapshot",
     "get",
     "get_with_state",
     "commit",
