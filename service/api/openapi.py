@@ -9,6 +9,7 @@ from pydantic.json_schema import models_json_schema
 from service.api.problems import PROBLEM_MEDIA_TYPE, PROBLEMS
 from service.schemas.attention import AttentionRequest
 from service.schemas.complete import CompleteRequest
+from service.schemas.copies import ForkRequest, StatelessRequest
 from service.schemas.embeddings import EmbeddingsRequest
 from service.schemas.encode import EncodeRequest
 from service.schemas.health import ProblemDocument
@@ -28,6 +29,8 @@ _OWN_SCHEMAS: Final = (
     AppendRequest,
     CompleteRequest,
     QueryRequest,
+    ForkRequest,
+    StatelessRequest,
     StreamEvent,
     ProblemDocument,
 )

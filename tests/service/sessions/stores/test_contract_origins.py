@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ INDEXED = SessionTraits(indexed=True)
 FORK = SessionTraits(forked_from="s", forked_at=2)
 
 
-def forked(source: SessionRecord, at: int, **changes: object) -> Beginning:
+def forked(source: SessionRecord, at: int, **changes: Any) -> Beginning:
     record = replace(make_record("fork", incarnation="i9"), next_seq=at, version=0)
     beginning = Beginning(record, b"copied", replace(FORK, forked_at=at), source=source)
     return replace(beginning, **changes)
