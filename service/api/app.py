@@ -11,7 +11,9 @@ from service.api.readiness import Readiness
 from service.api.routes import (
     appends,
     attention,
+    cohere,
     complete,
+    contextualized,
     copies,
     dashboard,
     embeddings,
@@ -23,6 +25,7 @@ from service.api.routes import (
     sessions,
     stateless,
     streams,
+    tei,
     tokenize,
 )
 from service.api.services import CatalogPort, Services
@@ -43,6 +46,9 @@ _ROUTERS: tuple[APIRouter, ...] = (
     copies.router,
     stateless.router,
     memory.router,
+    contextualized.router,
+    cohere.router,
+    tei.router,
     health.router,
     dashboard.router,
 )

@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
 from service.api.context import RequestContext
+from service.api.tei_errors import TEI_PATHS, tei_response
 from service.api.validation import validation_problem
 from service.errors import (
     MODEL_FAILED,
@@ -168,6 +169,8 @@ def problem_response(error: Exception, scope: Scope) -> Response:
     headers = dict((row and row.headers) or {})
     if public.retry_after_s is not None:
         headers["retry-after"] = str(public.retry_after_s)
+    if scope["path"] in TEI_PATHS:
+        return tei_response(public, headers)
     body = b"" if scope["method"] == "HEAD" else orjson.dumps(problem_body(public, scope))
     return Response(body, public.status, headers, PROBLEM_MEDIA_TYPE)
 

@@ -174,6 +174,10 @@ def _contents(header: _Header, tensors: _Tensors) -> SessionContents:
     vector = _taken(tensors, "document_vector", "<f4", 1)
     if not np.array_equal(vector, document_vector(document)):
         raise _invalid("its document vector is another document's")
+    try:
+        metadata = metadata_text(header.metadata)
+    except ValueError as error:
+        raise _invalid("its metadata is no JSON that could be kept") from error
     state = StateArrays(parts, header.tokens_seen, document, header.tokens)
     chunks = _chunks(header, tensors, len(document)) if tensors else ()
     if tensors:
@@ -185,7 +189,7 @@ def _contents(header: _Header, tensors: _Tensors) -> SessionContents:
         next_seq=header.next_seq,
         completed=header.completed,
         indexed=header.index,
-        metadata=metadata_text(header.metadata),
+        metadata=metadata,
         state=state,
         chunks=chunks,
     )

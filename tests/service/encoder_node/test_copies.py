@@ -5,6 +5,7 @@ import threading
 import numpy as np
 import pytest
 
+from models.memory import Memory
 from service.encoder_node import EncoderNode
 from service.encoder_node.memory_view import MemoryView
 from service.encoder_node.searching import TOP_K
@@ -102,8 +103,8 @@ async def test_the_nearest_chunks_are_those_of_a_full_search(infini: EncoderNode
         np.testing.assert_allclose(
             [near.score for near in answer.nearest], scores[order], atol=1e-6
         )
-    await append(infini, "searched", [SENTENCES[40]], 30)
-    result = await infini.query(QueryCommand(TENANT, "searched", (SENTENCES[40],)))
+    await append(infini, "searched", [SENTENCES[-1]], 30)
+    result = await infini.query(QueryCommand(TENANT, "searched", (SENTENCES[-1],)))
     [answer] = result.answers
     assert answer.nearest is not None
     assert len(answer.nearest) == TOP_K
@@ -179,10 +180,12 @@ async def test_memories_are_looked_at_beside_the_engine_and_a_few_at_once(
 ):
     session = await open_session(infini, *PAST)
     threads = set()
-    monkeypatch.setattr(
-        "service.encoder_node.memory_view._described",
-        lambda _: threads.add(threading.current_thread().name) or (),
-    )
+
+    def described(_memory: Memory) -> tuple[()]:
+        threads.add(threading.current_thread().name)
+        return ()
+
+    monkeypatch.setattr("service.encoder_node.memory_view._described", described)
     await infini.memory(MemoryCommand(TENANT, session))
     [thread] = threads
     assert thread.startswith("memory-view")

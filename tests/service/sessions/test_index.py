@@ -34,7 +34,8 @@ async def bench() -> Bench:
 
 def unit(count: int, seed: int = 0) -> NDArray[np.float32]:
     rows = np.random.default_rng(seed).standard_normal((count, WIDTH))
-    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    found: NDArray[np.float32] = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return found.astype(np.float32)
 
 
 def plain(vectors: np.ndarray, first: int = 0) -> ChunkVectors:

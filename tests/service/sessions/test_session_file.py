@@ -180,6 +180,8 @@ def test_headers_of_other_kinds_are_refused(metadata):
         {"completed": "false"},
         {"metadata": []},
         {"metadata": "{}"},
+        {"metadata": {"a": float("nan")}},
+        {"metadata": {"a": [float("inf")]}},
         {"model": "m" * 1000},
         {"fingerprint": None},
         {"session_id": ...},
