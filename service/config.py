@@ -16,6 +16,7 @@ from pydantic_core import ErrorDetails
 
 from models.config import DEFAULT_WEIGHTS, MemoryRuleName
 from service.errors import ConfigError
+from service.session_config import KeepingConfig
 
 ENV_PREFIX = "LONGSTREAM_"
 ENV_NESTING = "__"
@@ -69,7 +70,7 @@ class EngineConfig(_Frozen):
     """Torch threads of a replica; default: all cores of the machine."""
 
 
-class SessionsConfig(_Frozen):
+class SessionsConfig(KeepingConfig):
     """Where sessions live and what stays in memory."""
 
     store: str = Field(default="sqlite", pattern=r"^sqlite(:.+)?$")
@@ -85,6 +86,8 @@ class LimitsConfig(_Frozen):
 
     body_bytes: int = Field(default=2 * 1024**2, ge=1024)
     """Largest JSON body; larger ones are 413 `payload_too_large`. Streams have no limit."""
+    import_bytes: int = Field(default=16 * 1024**2, ge=1024)
+    """Largest session file that is imported, and that is exported."""
     body_seconds: float = Field(default=30.0, gt=0)
     """Longest time a JSON body may take to arrive."""
     texts: int = Field(default=2048, ge=1)

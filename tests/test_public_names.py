@@ -4,6 +4,11 @@ import service.client
 from service.cli import app
 
 CLIENT = {
+    "MemoryDescription",
+    "MemoryPart",
+    "NearChunk",
+    "StatelessResult",
+    "StatelessState",
     "Question",
     "QueryResult",
     "Recollection",

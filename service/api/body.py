@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
+from dataclasses import dataclass
 from email.message import Message
 from typing import Final
 
@@ -11,11 +12,21 @@ from starlette.datastructures import Headers
 
 from service.api.dependencies import Current
 from service.api.problems import RequestTimeout
+from service.api.services import Services
 from service.api.validation import Body, parse_body
 from service.errors import BadRequest, PayloadTooLarge, ServiceError, UnsupportedMedia
 
 DRAIN_BYTES: Final = 16 * 1024**2
 """How much of a refused body is still read, so that a client in the middle of it gets the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a body may be: its type, its size, its time."""
+
+    media_type: str
+    most_bytes: int
+    seconds: float
 
 
 def json_body(
@@ -33,7 +44,25 @@ def json_body(
         if optional and not _has_body(request.headers):
             return parse_body(model, b"{}")
         cap = min(services.limits.body_bytes, most_bytes or services.limits.body_bytes)
-        return parse_body(model, await _read_capped(request, cap, services.limits.body_seconds))
+        limits = Limits("application/json", cap, services.limits.body_seconds)
+        return parse_body(model, await _read_capped(request, limits))
+
+    return read
+
+
+def raw_body(
+    media_type: str, most_bytes: Callable[[Services], int]
+) -> Callable[[Request, Current], Awaitable[bytes]]:
+    """Return a dependency that reads a body as it is.
+
+    Args:
+        media_type: Its type.
+        most_bytes: Its bound, from the configuration.
+    """
+
+    async def read(request: Request, services: Current) -> bytes:
+        limits = Limits(media_type, most_bytes(services), services.limits.body_seconds)
+        return await _read_capped(request, limits)
 
     return read
 
@@ -62,8 +91,9 @@ def _has_body(headers: Headers) -> bool:
     return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
 
 
-async def _read_capped(request: Request, cap: int, seconds: float) -> bytes:
-    refusal = _refusal_of_head(request.headers, cap)
+async def _read_capped(request: Request, limits: Limits) -> bytes:
+    refusal = _refusal_of_head(request.headers, limits)
+    cap, seconds = limits.most_bytes, limits.seconds
     body = bytearray()
     received = 0
     try:
@@ -87,15 +117,16 @@ async def _read_capped(request: Request, cap: int, seconds: float) -> bytes:
     return bytes(body)
 
 
-def _refusal_of_head(headers: Headers, cap: int) -> ServiceError | None:
+def _refusal_of_head(headers: Headers, limits: Limits) -> ServiceError | None:
     """Return why a body need not be looked at, if its headers say so."""
     try:
-        require_media_type(headers, "application/json")
+        require_media_type(headers, limits.media_type)
     except UnsupportedMedia as refusal:
         return refusal
     length = headers.get("content-length", "0")
     if not (length.isascii() and length.isdigit()):
         return BadRequest("invalid_request", "Content-Length is not a number.")
+    cap = limits.most_bytes
     # Long numbers are compared by their digits: int() refuses to read thousands of them.
     digits = length.lstrip("0")
     if len(digits) > len(str(cap)) or int(digits or "0") > cap:

@@ -90,7 +90,7 @@ IfMatch = Annotated[tuple[str, ...] | None, Depends(if_match)]
 async def idempotency_key(
     header: Annotated[str | None, Header(alias="Idempotency-Key")] = None,
 ) -> str | None:
-    """Return the key of an append without `first_seq`.
+    """Return the key that makes a request safe to repeat where nothing else does.
 
     Raises:
         BadRequest: empty, longer than 255, or not printable ASCII.
@@ -104,6 +104,9 @@ async def idempotency_key(
     return header
 
 
+IdempotencyKey = Annotated[str | None, Depends(idempotency_key)]
+
+
 @dataclass(frozen=True, slots=True)
 class Conditions:
     """Headers that make an append conditional."""
@@ -112,9 +115,7 @@ class Conditions:
     idempotency_key: str | None
 
 
-async def conditions(
-    tags: IfMatch, key: Annotated[str | None, Depends(idempotency_key)]
-) -> Conditions:
+async def conditions(tags: IfMatch, key: IdempotencyKey) -> Conditions:
     """Return the conditional headers together."""
     return Conditions(tags, key)
 

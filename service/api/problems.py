@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
 from service.api.context import RequestContext
+from service.api.tei_errors import TEI_PATHS, tei_response
 from service.api.validation import validation_problem
 from service.errors import (
     MODEL_FAILED,
@@ -99,6 +100,7 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
     "session_exists": Problem(Conflict, _FINAL),
     "session_completed": Problem(Conflict, _FINAL),
     "request_in_progress": Problem(Conflict, _PASSING),
+    "snapshot_not_kept": Problem(Conflict, _FINAL),
     "model_changed": Problem(Conflict, _FINAL),
     "session_deleted": Problem(Gone),
     "session_lost": Problem(Gone),
@@ -111,6 +113,11 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
     "answer_too_large": Problem(Unprocessable),
     "token_ids_not_supported": Problem(Unprocessable),
     "model_has_no_memory": Problem(Unprocessable),
+    "session_has_no_index": Problem(Unprocessable),
+    "invalid_session_file": Problem(Unprocessable),
+    "unsupported_session_file": Problem(Unprocessable),
+    "invalid_state": Problem(Unprocessable),
+    "invalid_state_token": Problem(Unprocessable),
     "internal_error": Problem(InternalError),
     "overloaded": Problem(Unavailable),
     "draining": Problem(Unavailable),
@@ -162,6 +169,8 @@ def problem_response(error: Exception, scope: Scope) -> Response:
     headers = dict((row and row.headers) or {})
     if public.retry_after_s is not None:
         headers["retry-after"] = str(public.retry_after_s)
+    if scope["path"] in TEI_PATHS:
+        return tei_response(public, headers)
     body = b"" if scope["method"] == "HEAD" else orjson.dumps(problem_body(public, scope))
     return Response(body, public.status, headers, PROBLEM_MEDIA_TYPE)
 

@@ -1,6 +1,6 @@
 """The ports `create_app` is a function of."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,21 +11,30 @@ from service.config import LimitsConfig
 from service.errors import NotFound, Unavailable
 from service.metrics import GatewayMetrics
 from service.ports import EncoderPort, ModelInfo
+from service.sessions.beginnings import Begun, Wish
+from service.sessions.copies import SessionCopies
+from service.sessions.origins import NO_TRAITS, SessionTraits
 from service.sessions.records import SessionRecord
+from service.sessions.state_tokens import StateTokens
 
 
 class CatalogPort(Protocol):
     """Sessions as values: everything about them that needs no model."""
 
-    async def create(
-        self, tenant: str, model: ModelInfo, session_id: str | None, metadata: str
-    ) -> SessionRecord:
-        """Begin a session.
+    async def begin(
+        self, tenant: str, model: ModelInfo, wish: Wish, traits: SessionTraits = NO_TRAITS
+    ) -> Begun:
+        """Begin a session, or return the one that a request with the same key began.
 
         Raises:
             Conflict: `session_exists`.
-            Unprocessable: `model_has_no_memory`.
+            Unprocessable: `model_has_no_memory`, `idempotency_key_reused`.
+            Gone: The session that the key stands for is over.
         """
+        ...
+
+    async def traits(self, tenant: str, session_ids: Sequence[str]) -> Mapping[str, SessionTraits]:
+        """Return what sessions are from their beginning on, by id; those without traits are left out."""
         ...
 
     async def get(self, tenant: str, session_id: str) -> SessionRecord:
@@ -62,6 +71,8 @@ class Services:
     Attributes:
         encoders: Served models by id, in the order they are listed.
         catalog: The sessions.
+        copies: Forks, exports and imports them.
+        tokens: Signs the states of sessions that clients keep.
         limits: What a request may ask for.
         metrics: This process's metrics.
         scrape: Returns the Prometheus text of all processes.
@@ -70,6 +81,8 @@ class Services:
 
     encoders: Mapping[str, EncoderPort]
     catalog: CatalogPort
+    copies: SessionCopies
+    tokens: StateTokens
     limits: LimitsConfig
     metrics: GatewayMetrics
     scrape: Callable[[], Awaitable[bytes]]

@@ -13,9 +13,13 @@ from service.ports import (
     AttentionResult,
     EmbedResult,
     EncodeResult,
+    MemoryCommand,
+    MemoryResult,
     ModelInfo,
     QueryCommand,
     QueryResult,
+    ReadCommand,
+    ReadResult,
     RevisitCommand,
     RevisitResult,
     TokenizeResult,
@@ -96,6 +100,18 @@ class Encoder:
     async def query(self, command: QueryCommand) -> QueryResult:
         """Answer questions to a session."""
         return await self._node.query(command)
+
+    async def read(self, command: ReadCommand) -> ReadResult:
+        """Read chunks into a state that the caller keeps."""
+        return await self._node.read(command)
+
+    async def verify(self, state: bytes) -> None:
+        """Check that a state is one of this model's."""
+        await self._node.verify(state)
+
+    async def memory(self, command: MemoryCommand) -> MemoryResult:
+        """Describe what a session's memory holds."""
+        return await self._node.memory(command)
 
     async def check(self) -> None:
         """Run a real forward pass and a store round trip."""

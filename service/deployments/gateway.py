@@ -1,5 +1,7 @@
 """The replica that speaks HTTP."""
 
+import asyncio
+import time
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -32,6 +34,9 @@ class Gateway:
         from service.api.app import Services, create_app  # noqa: PLC0415
         from service.metrics import GatewayMetrics  # noqa: PLC0415
         from service.sessions.catalog import SessionCatalog  # noqa: PLC0415
+        from service.sessions.copies import SessionCopies  # noqa: PLC0415
+        from service.sessions.secret_file import load_secret  # noqa: PLC0415
+        from service.sessions.state_tokens import StateTokens  # noqa: PLC0415
         from service.sessions.stores import open_store  # noqa: PLC0415
         from service.sessions.stores.timed import TimedStore  # noqa: PLC0415
 
@@ -45,10 +50,15 @@ class Gateway:
         store = await self._resources.enter_async_context(
             TimedStore(open_store(config.sessions.store, config.data_dir), self._metrics)
         )
+        secret = await asyncio.to_thread(
+            load_secret, config.sessions.state_secret_file, config.data_dir
+        )
         app = create_app(
             Services(
                 encoders={model: RayEncoder(model, handle) for model, handle in encoders.items()},
                 catalog=SessionCatalog(store, observer=self._metrics),
+                copies=SessionCopies(store, config.limits.import_bytes, observer=self._metrics),
+                tokens=StateTokens(secret, config.sessions.state_token_seconds, time.time),
                 limits=config.limits,
                 metrics=self._metrics,
                 scrape=self._scrape,

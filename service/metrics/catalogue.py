@@ -23,6 +23,9 @@ SESSION_EVENTS: Final = (
     "lost",
     "recover",
     "evict",
+    "fork",
+    "export",
+    "import",
 )
 REJECT_REASONS: Final = (
     "overloaded",
@@ -37,6 +40,11 @@ REJECT_REASONS: Final = (
 STREAM_ERROR_CODES: Final = ("400", "409", "410", "500", "503", "507")
 STORE_OPERATIONS: Final = (
     "create",
+    "begin",
+    "request",
+    "traits",
+    "snapshots",
+    "snapshot",
     "get",
     "get_with_state",
     "commit",
@@ -148,6 +156,9 @@ SESSION_STATE_BYTES: Final = _gauge(
 HOT_STATE_BYTES: Final = _gauge(
     "hot_state_bytes", "Session states kept in memory beside the store.", "model"
 )
+INDEX_BYTES: Final = _gauge(
+    "index_bytes", "Chunk vectors of searched sessions kept in memory beside the store.", "model"
+)
 STORE_OPERATION_DURATION: Final = _histogram(
     "store_operation_duration_seconds",
     "Time of one session store operation.",
@@ -183,6 +194,7 @@ CATALOGUE: Final = (
     SESSION_APPEND_DURATION,
     SESSION_STATE_BYTES,
     HOT_STATE_BYTES,
+    INDEX_BYTES,
     STORE_OPERATION_DURATION,
     STORE_ERRORS,
     STATE_CHECKSUM_FAILURES,

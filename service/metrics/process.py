@@ -30,7 +30,7 @@ class ProcessMetrics:
         self._store_errors = self._counter(catalogue.STORE_ERRORS)
         self._checksum_failures = self._counter(catalogue.STATE_CHECKSUM_FAILURES)
         self._gauge(catalogue.PROCESS_RESIDENT_MEMORY).set_function(_resident_bytes)
-        self._gauge(catalogue.BUILD_INFO).labels(_version()).set(1)
+        self._gauge(catalogue.BUILD_INFO).labels(package_version()).set(1)
         for event in catalogue.SESSION_EVENTS:
             self._events.labels(event)
         for operation in catalogue.STORE_OPERATIONS:
@@ -102,7 +102,8 @@ def _resident_bytes() -> float:
     return float(psutil.Process().memory_info().rss)
 
 
-def _version() -> str:
+def package_version() -> str:
+    """Return the version of longstream that runs."""
     try:
         return version("longstream")
     except PackageNotFoundError:

@@ -47,6 +47,7 @@ class AppendRun:
         self._in_doubt = False
         self._held: tuple[str, SessionState] | None = None
         self._first_seq = 0
+        self._indexed = False
         self._kept: dict[int, ChunkRecord] = {}
         self._answers: list[ChunkAnswer] = []
         self._times = StageTimes()
@@ -103,6 +104,7 @@ class AppendRun:
         if self._untouched():
             # Numbers are assigned once: after the first commit they stand, whoever writes meanwhile.
             self._first_seq = await self._place(record)
+            self._indexed = await self._tools.is_indexed(record.tenant, record.id)
         if self._first_seq < record.next_seq:
             stored = await store.chunks(
                 command.tenant, command.session_id, self._first_seq, len(command.chunks)
@@ -186,9 +188,10 @@ class AppendRun:
             key=KeyRecord(key, self._request_digest, self._first_seq)
             if key is not None and self._untouched()
             else None,
-            forget_before=protocol.forget_before(
-                following.next_seq, tools.kept_answers, self._first_seq
+            forget_before=tools.retention.forget_before(
+                following.next_seq, self._first_seq, indexed=self._indexed
             ),
+            snapshots=tools.retention.snapshots_at(following.next_seq),
         )
         committed = False
         try:

@@ -1,24 +1,25 @@
 """Control plane of sessions: what a gateway answers without a model, and without torch."""
 
-import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.errors import BadRequest, Conflict, NotFound, Unprocessable
+from service.errors import Conflict, NotFound, Unprocessable
 from service.ports import ModelInfo
+from service.sessions.beginnings import Beginnings, Begun, Wish, blank_record
 from service.sessions.codec import document_vector, encode, unread
 from service.sessions.completion import Completion
 from service.sessions.names import SESSION_ID
 from service.sessions.observer import SessionObserver, SilentObserver
+from service.sessions.origins import NO_TRAITS, Beginning, SessionTraits
 from service.sessions.protocol import require_etag, tombstone
 from service.sessions.records import SessionRecord
 from service.sessions.recovery import Recovery, known
 from service.sessions.stores.base import SessionStore
 
-_RANDOM_BYTES = 16
 _DELETE_TRIES = 8
 
 
@@ -42,60 +43,50 @@ class SessionCatalog:
         self._observer: SessionObserver = observer or SilentObserver()
         self._recovery = Recovery(store, clock, self._observer)
         self._completion = Completion(store, clock, self._observer)
+        self._beginnings = Beginnings(store, self._observer)
 
     async def create(
         self, tenant: str, model: ModelInfo, session_id: str | None = None, metadata: str = "{}"
     ) -> SessionRecord:
-        """Begin a session.
+        """Begin a session whose request has no key; see `begin`."""
+        return (await self.begin(tenant, model, Wish(session_id, metadata))).record
+
+    async def begin(
+        self, tenant: str, model: ModelInfo, wish: Wish, traits: SessionTraits = NO_TRAITS
+    ) -> Begun:
+        """Begin a session that has read nothing.
 
         Args:
             tenant: Its owner.
             model: The model that will read it.
-            session_id: The client's choice, or None for a random one of 128 bits.
-            metadata: The client's JSON object, as text.
+            wish: What its owner chose: id, metadata, the request's key.
+            traits: What it is to be from the beginning on.
 
         Raises:
-            Unprocessable: `model_has_no_memory`.
+            Unprocessable: `model_has_no_memory`; `idempotency_key_reused`.
             BadRequest: `invalid_request`: the id has characters an id cannot have.
             Conflict: `session_exists`, also where the id was used by a session that is gone.
+            Gone: What an earlier request with the same key began is over.
         """
+        replayed = await self._beginnings.replay(tenant, wish.request)
+        if replayed is not None:
+            return replayed
         if model.memory_bytes == 0:
             raise Unprocessable(
                 "model_has_no_memory",
                 f"model {model.id} keeps nothing between chunks; sessions need a model with memory",
                 param="model",
             )
-        if session_id is not None and not SESSION_ID.fullmatch(session_id):
-            raise BadRequest(
-                "invalid_request",
-                "id must be 1 to 128 ASCII letters, digits, _ or -",
-                param="id",
-            )
-        now = self._clock()
+        blank = blank_record(tenant, model.id, model.fingerprint, wish, self._clock())
         state = encode(unread(model.dimensions))
-        record = SessionRecord(
-            tenant=tenant,
-            id=session_id or f"sess_{secrets.token_urlsafe(_RANDOM_BYTES)}",
-            incarnation=secrets.token_hex(_RANDOM_BYTES),
-            model=model.id,
-            fingerprint=model.fingerprint,
-            status="open",
-            version=0,
-            next_seq=0,
-            tokens=0,
-            created_at=now,
-            updated_at=now,
-            metadata=metadata,
-            state_bytes=len(state),
+        record = replace(blank, state_bytes=len(state))
+        return await self._beginnings.begin(
+            Beginning(record, state, traits), wish.request, "create"
         )
-        if not await self._store.create(record, state):
-            raise Conflict(
-                "session_exists",
-                f"session {record.id} exists or existed; ids are used once",
-                param="id",
-            )
-        self._observer.event("create")
-        return record
+
+    async def traits(self, tenant: str, session_ids: Sequence[str]) -> Mapping[str, SessionTraits]:
+        """Return what sessions are from their beginning on, by id; those without traits are left out."""
+        return await self._store.traits(tenant, session_ids)
 
     async def get(self, tenant: str, session_id: str) -> SessionRecord:
         """Return an open session.

@@ -3,7 +3,18 @@
 from typing import Literal, Protocol
 
 SessionEvent = Literal[
-    "create", "append", "replay", "conflict", "complete", "delete", "lost", "recover", "evict"
+    "create",
+    "append",
+    "replay",
+    "conflict",
+    "complete",
+    "delete",
+    "lost",
+    "recover",
+    "evict",
+    "fork",
+    "export",
+    "import",
 ]
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from service.errors import BadRequest, Conflict, Gone, PreconditionFailed, Unprocessable
 from service.sessions.records import ChunkRecord, KeyRecord, SessionRecord, SessionStatus
+from service.sessions.refusals import model_changed
 
 ANY_ETAG = "*"
 
@@ -79,15 +80,7 @@ def require_model(record: SessionRecord, fingerprint: str) -> None:
         Conflict: `model_changed`, with both fingerprints.
     """
     if record.fingerprint != fingerprint:
-        raise Conflict(
-            "model_changed",
-            f"session {record.id} was begun with another version of model {record.model}; its memory "
-            "means nothing to this one",
-            extras={
-                "stored_fingerprint": record.fingerprint,
-                "current_fingerprint": fingerprint,
-            },
-        )
+        raise model_changed(f"session {record.id}", record.model, record.fingerprint, fingerprint)
 
 
 def require_etag(record: SessionRecord, if_match: tuple[str, ...] | None) -> None:

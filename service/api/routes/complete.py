@@ -9,7 +9,12 @@ from service.api.body import json_body
 from service.api.dependencies import Context, Current, IfMatch, SessionId, Tenant, accepting
 from service.api.limits import at_most
 from service.api.openapi import json_request
-from service.api.session_answers import memory_bytes, position_headers, session_json
+from service.api.session_answers import (
+    memory_bytes,
+    position_headers,
+    session_json,
+    traits_of,
+)
 from service.api.vectors import encode_vector, json_response
 from service.ports import RevisitCommand
 from service.schemas.complete import CompleteRequest, CompleteResponse
@@ -54,7 +59,9 @@ async def complete_session(
         record = await services.catalog.get(tenant, session_id)
     answer = {
         "object": "complete",
-        "session": session_json(record, await memory_bytes(services, record.model)),
+        "session": session_json(
+            record, await memory_bytes(services, record.model), await traits_of(services, record)
+        ),
         "chunks": chunks,
         "usage": usage_json(tokens),
     }

@@ -4,9 +4,11 @@ Every backend passes `tests/service/sessions/stores/test_contract.py` and the ag
 beside it.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self
 
+from service.sessions.origins import Beginning, BeginOutcome, RequestRecord, SessionTraits
 from service.sessions.records import ChunkRecord, KeyRecord, SessionRecord
 
 
@@ -21,6 +23,8 @@ class Commit:
         chunk: The chunk and its answer, with `seq == record.next_seq - 1`.
         key: The idempotency key of the request, only on the request's first commit.
         forget_before: Chunks with a smaller sequence number are dropped; 0 keeps all. Keys stay.
+        snapshots: If positive, `state` is also kept as the snapshot after `record.next_seq` chunks, and of all the
+            session's snapshots only that many newest stay. 0 changes no snapshot.
     """
 
     expected_version: int
@@ -29,6 +33,7 @@ class Commit:
     chunk: ChunkRecord
     key: KeyRecord | None = None
     forget_before: int = 0
+    snapshots: int = 0
 
     def __post_init__(self) -> None:
         if self.record.version != self.expected_version + 1:
@@ -55,6 +60,30 @@ class SessionStore(Protocol):
 
     async def create(self, record: SessionRecord, state: bytes) -> bool:
         """Insert a session; False and no change if (tenant, id) is known, tombstones included."""
+        ...
+
+    async def begin(self, beginning: Beginning) -> BeginOutcome:
+        """Insert a session with all that comes with it; `create` is the plainest case.
+
+        `key_taken` if the tenant has used the request's key, also for a session that is deleted since; `source_gone` if
+        the source is not open or of another incarnation; `id_taken` where `create` is False.
+        """
+        ...
+
+    async def request(self, tenant: str, key: str) -> RequestRecord | None:
+        """Return what the key of a request that began a session stands for, or None."""
+        ...
+
+    async def traits(self, tenant: str, session_ids: Sequence[str]) -> Mapping[str, SessionTraits]:
+        """Return the traits of sessions by id, without those that have none, are unknown or deleted."""
+        ...
+
+    async def snapshots(self, tenant: str, session_id: str) -> list[int]:
+        """Return after how many chunks a snapshot is kept, ascending."""
+        ...
+
+    async def snapshot(self, tenant: str, session_id: str, seq: int) -> bytes | None:
+        """Return the state that was kept after `seq` chunks, or None."""
         ...
 
     async def get(self, tenant: str, session_id: str) -> SessionRecord | None:
@@ -91,9 +120,9 @@ class SessionStore(Protocol):
     async def bury(self, record: SessionRecord, expected_version: int | None = None) -> bool:
         """Replace an open session by `record`, a tombstone with the same incarnation.
 
-        State, chunks and keys go with a `deleted` session and stay with a `lost` one. False and no
-        change if the session is not open, is of another incarnation, or is at another version than
-        `expected_version` where that is given.
+        State, chunks, keys, snapshots and traits go with a `deleted` session and stay with a `lost` one; keys of
+        requests stay with both. False and no change if the session is not open, is of another incarnation, or is at
+        another version than `expected_version` where that is given.
         """
         ...
 

@@ -1,8 +1,16 @@
 """Sessions in the memory of one process: for tests and for trying things out. Not durable."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
+from service.sessions.origins import (
+    NO_TRAITS,
+    Beginning,
+    BeginOutcome,
+    RequestRecord,
+    SessionTraits,
+)
 from service.sessions.records import ChunkRecord, KeyRecord, SessionRecord
 from service.sessions.stores.base import Commit
 
@@ -13,6 +21,8 @@ class _Session:
     state: bytes
     chunks: dict[int, ChunkRecord] = field(default_factory=dict)
     keys: dict[str, KeyRecord] = field(default_factory=dict)
+    traits: SessionTraits = NO_TRAITS
+    snapshots: dict[int, bytes] = field(default_factory=dict)
 
 
 class MemoryStore:
@@ -23,6 +33,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._sessions: dict[tuple[str, str], _Session] = {}
+        self._requests: dict[tuple[str, str], RequestRecord] = {}
 
     async def __aenter__(self) -> Self:
         """Open the store; sessions stay as long as the object."""
@@ -33,11 +44,49 @@ class MemoryStore:
 
     async def create(self, record: SessionRecord, state: bytes) -> bool:
         """See `SessionStore.create`."""
-        key = (record.tenant, record.id)
-        if key in self._sessions:
-            return False
-        self._sessions[key] = _Session(record, state)
-        return True
+        return await self.begin(Beginning(record, state)) == "begun"
+
+    async def begin(self, beginning: Beginning) -> BeginOutcome:
+        """See `SessionStore.begin`."""
+        record, request, source = beginning.record, beginning.request, beginning.source
+        if request is not None and (record.tenant, request.key) in self._requests:
+            return "key_taken"
+        parent = None if source is None else self._open(source, None)
+        if source is not None and parent is None:
+            return "source_gone"
+        if (record.tenant, record.id) in self._sessions:
+            return "id_taken"
+        chunks = beginning.chunks if parent is None else parent.chunks.values()
+        kept = {chunk.seq: chunk for chunk in chunks if chunk.seq < record.next_seq}
+        self._sessions[record.tenant, record.id] = _Session(
+            record, beginning.state, kept, traits=beginning.traits
+        )
+        if request is not None:
+            self._requests[record.tenant, request.key] = request
+        return "begun"
+
+    async def request(self, tenant: str, key: str) -> RequestRecord | None:
+        """See `SessionStore.request`."""
+        return self._requests.get((tenant, key))
+
+    async def traits(self, tenant: str, session_ids: Sequence[str]) -> Mapping[str, SessionTraits]:
+        """See `SessionStore.traits`."""
+        found = {name: self._sessions.get((tenant, name)) for name in session_ids}
+        return {
+            name: session.traits
+            for name, session in found.items()
+            if session is not None and session.traits != NO_TRAITS
+        }
+
+    async def snapshots(self, tenant: str, session_id: str) -> list[int]:
+        """See `SessionStore.snapshots`."""
+        session = self._sessions.get((tenant, session_id))
+        return [] if session is None else sorted(session.snapshots)
+
+    async def snapshot(self, tenant: str, session_id: str, seq: int) -> bytes | None:
+        """See `SessionStore.snapshot`."""
+        session = self._sessions.get((tenant, session_id))
+        return None if session is None else session.snapshots.get(seq)
 
     async def get(self, tenant: str, session_id: str) -> SessionRecord | None:
         """See `SessionStore.get`."""
@@ -64,6 +113,10 @@ class MemoryStore:
         if commit.forget_before > 0:
             for seq in [seq for seq in session.chunks if seq < commit.forget_before]:
                 del session.chunks[seq]
+        if commit.snapshots > 0:
+            session.snapshots[commit.record.next_seq] = commit.state
+            for seq in sorted(session.snapshots)[: -commit.snapshots]:
+                del session.snapshots[seq]
         return True
 
     async def complete(self, record: SessionRecord, expected_version: int) -> bool:

@@ -2,14 +2,16 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from service.errors import Unavailable
+from service.sessions.origins import Beginning, BeginOutcome, RequestRecord, SessionTraits
 from service.sessions.records import ChunkRecord, KeyRecord, SessionRecord
+from service.sessions.stores import sqlite_origins as origins
 from service.sessions.stores import sqlite_queries as sql
 from service.sessions.stores.base import Commit
 from service.sessions.stores.sqlite_file import connect, is_fatal, transaction, translate
@@ -62,15 +64,36 @@ class SqliteStore:
 
     async def create(self, record: SessionRecord, state: bytes) -> bool:
         """See `SessionStore.create`."""
+        return await self.begin(Beginning(record, state)) == "begun"
 
-        def work(database: sqlite3.Connection) -> bool:
+    async def begin(self, beginning: Beginning) -> BeginOutcome:
+        """See `SessionStore.begin`."""
+
+        def work(database: sqlite3.Connection) -> BeginOutcome:
             with transaction(database):
-                row = database.execute(sql.CREATE, _values(record)).fetchone()
-                if row is not None:
-                    database.execute(sql.CREATE_STATE, (row[0], state))
-            return row is not None
+                return origins.begin(database, beginning, _values(beginning.record))
 
         return await self._on_thread(work)
+
+    async def request(self, tenant: str, key: str) -> RequestRecord | None:
+        """See `SessionStore.request`."""
+        rows = await self._rows(origins.REQUEST, (tenant, key))
+        return RequestRecord(*rows[0]) if rows else None
+
+    async def traits(self, tenant: str, session_ids: Sequence[str]) -> Mapping[str, SessionTraits]:
+        """See `SessionStore.traits`."""
+        rows = await self._rows(origins.TRAITS, (tenant, origins.ids(session_ids)))
+        return dict(map(origins.traits, rows))
+
+    async def snapshots(self, tenant: str, session_id: str) -> list[int]:
+        """See `SessionStore.snapshots`."""
+        rows = await self._rows(origins.SNAPSHOTS, (tenant, session_id))
+        return [seq for (seq,) in rows]
+
+    async def snapshot(self, tenant: str, session_id: str, seq: int) -> bytes | None:
+        """See `SessionStore.snapshot`."""
+        rows = await self._rows(origins.SNAPSHOT, (tenant, session_id, seq))
+        return rows[0][0] if rows else None
 
     async def get(self, tenant: str, session_id: str) -> SessionRecord | None:
         """See `SessionStore.get`."""
@@ -131,7 +154,7 @@ class SqliteStore:
                 if session is None:
                     return False
                 if record.status == "deleted":
-                    for statement in sql.EMPTY:
+                    for statement in (*sql.EMPTY, *origins.EMPTY):
                         database.execute(statement, (session,))
             return True
 
@@ -204,3 +227,6 @@ def _add_chunk(database: sqlite3.Connection, session: int, commit: Commit) -> No
         database.execute(sql.SET_KEY, (session, key.key, key.digest, key.first_seq))
     if commit.forget_before > 0:
         database.execute(sql.FORGET, (session, commit.forget_before))
+    if commit.snapshots > 0:
+        seq = commit.record.next_seq
+        origins.keep_snapshot(database, session, seq, commit.state, commit.snapshots)

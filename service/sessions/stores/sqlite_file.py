@@ -3,17 +3,18 @@
 import os
 import secrets
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from service.errors import ConfigError, OutOfStorage, ServiceError, Unavailable
+from service.sessions.stores.sqlite_origins import SCHEMA as ORIGINS
 
 BUSY_SECONDS: Final = 2.0
 """Longest wait for another process's transaction."""
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 """Also moves with the format of states: older code must refuse a file it would misread."""
 
 _APPLICATION_ID: Final = 0x4C535452  # "LSTR"
@@ -69,11 +70,15 @@ CREATE TABLE heartbeat (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     beats INTEGER NOT NULL
 ) STRICT;
+{";".join(ORIGINS)};
 PRAGMA application_id = {_APPLICATION_ID};
 PRAGMA user_version = {SCHEMA_VERSION};
 """
-_MIGRATIONS: Final[Mapping[int, str]] = {1: f"ALTER TABLE sessions ADD COLUMN {_COMPLETED}"}
-"""What makes a file of one schema version one of the next."""
+_MIGRATIONS: Final[Mapping[int, Sequence[str]]] = {
+    1: (f"ALTER TABLE sessions ADD COLUMN {_COMPLETED}",),
+    2: ORIGINS,
+}
+"""The statements that make a file of one schema version one of the next."""
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -197,7 +202,8 @@ def _migrate(connection: sqlite3.Connection) -> None:
     with transaction(connection):
         # Another process that starts may have been faster: only here is the version known to stand.
         for version in range(_number(connection, "PRAGMA user_version"), SCHEMA_VERSION):
-            connection.execute(_MIGRATIONS[version])
+            for statement in _MIGRATIONS[version]:
+                connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {version + 1}")
 
 

@@ -1,10 +1,11 @@
 """A store that tells how long its operations take and which of them fail."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Protocol, Self
 
+from service.sessions.origins import Beginning, BeginOutcome, RequestRecord, SessionTraits
 from service.sessions.records import ChunkRecord, KeyRecord, SessionRecord
 from service.sessions.stores.base import Commit, SessionStore
 
@@ -55,6 +56,31 @@ class TimedStore:
         """See `SessionStore.create`."""
         async with self._timed("create"):
             return await self._store.create(record, state)
+
+    async def begin(self, beginning: Beginning) -> BeginOutcome:
+        """See `SessionStore.begin`."""
+        async with self._timed("begin"):
+            return await self._store.begin(beginning)
+
+    async def request(self, tenant: str, key: str) -> RequestRecord | None:
+        """See `SessionStore.request`."""
+        async with self._timed("request"):
+            return await self._store.request(tenant, key)
+
+    async def traits(self, tenant: str, session_ids: Sequence[str]) -> Mapping[str, SessionTraits]:
+        """See `SessionStore.traits`."""
+        async with self._timed("traits"):
+            return await self._store.traits(tenant, session_ids)
+
+    async def snapshots(self, tenant: str, session_id: str) -> list[int]:
+        """See `SessionStore.snapshots`."""
+        async with self._timed("snapshots"):
+            return await self._store.snapshots(tenant, session_id)
+
+    async def snapshot(self, tenant: str, session_id: str, seq: int) -> bytes | None:
+        """See `SessionStore.snapshot`."""
+        async with self._timed("snapshot"):
+            return await self._store.snapshot(tenant, session_id, seq)
 
     async def get(self, tenant: str, session_id: str) -> SessionRecord | None:
         """See `SessionStore.get`."""

@@ -29,15 +29,16 @@ ROUTES = (
     "/v1/sessions/s1/query",
     "/v1/sessions/s1/complete",
     "/v1/sessions",
+    "/v1/sessions/s1/fork",
+    "/v1/sessions/stateless",
+    "/v1/contextualizedembeddings",
+    "/v2/embed",
 )
+# The bodies that are optional.
+OPTIONAL = {("/v1/sessions/s1/complete", "empty"), ("/v1/sessions/s1/fork", "empty")}
 
 
-CASES = [
-    (path, name)
-    for path in ROUTES
-    for name in BODIES
-    if (path, name) != ("/v1/sessions/s1/complete", "empty")  # the one body that is optional
-]
+CASES = [(path, name) for path in ROUTES for name in BODIES if (path, name) not in OPTIONAL]
 
 
 @pytest.mark.usefixtures("session")
@@ -57,6 +58,16 @@ async def test_hostile_bodies(client, api, path, name):
     assert len(answer.content) < 8_000
     assert seconds < HANG_GUARD_S
     assert api.infini.session("public", "s1") == FakeSession()
+
+
+@pytest.mark.parametrize("name", BODIES)
+async def test_hostile_bodies_where_errors_have_another_shape(client, name):
+    begin = time.perf_counter()
+    answer = await client.post("/embed", content=BODIES[name][0], headers=JSON)
+    assert answer.status_code in {400, 413, 422}
+    assert answer.json()["error_type"] == "validation"
+    assert len(answer.content) < 2_000
+    assert time.perf_counter() - begin < HANG_GUARD_S
 
 
 async def test_metadata_cannot_be_expensive(client):

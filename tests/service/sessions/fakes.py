@@ -187,6 +187,7 @@ def make_commit(
     text: str = "text",
     key: str | None = None,
     forget_before: int = 0,
+    snapshots: int = 0,
 ) -> Commit:
     """Return the commit that brings a session from `record` one chunk further."""
     following = next_record(record, tokens=3, state_bytes=99, now=record.updated_at + 1)
@@ -197,6 +198,7 @@ def make_commit(
         chunk=make_chunk(record.next_seq, text),
         key=None if key is None else KeyRecord(key, b"d" * 32, record.next_seq),
         forget_before=forget_before,
+        snapshots=snapshots,
     )
 
 

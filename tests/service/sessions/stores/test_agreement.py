@@ -11,10 +11,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from service.sessions.origins import Beginning, RequestRecord, SessionTraits
 from service.sessions.protocol import completed_record, tombstone
 from service.sessions.records import SessionRecord
 from service.sessions.stores import open_store
-from tests.service.sessions.fakes import make_commit, make_record
+from tests.service.sessions.fakes import make_chunk, make_commit, make_record
 
 TENANTS = ("tenant-a", "tenant-b")
 NAMES = ("a", "b", "B")
@@ -62,10 +63,39 @@ class Agreement(RuleBasedStateMachine):
         if created:
             self.records[tenant, name] = record
 
-    @rule(tenant=tenants, name=names, text=st.text(max_size=3), key=keys, forget=small)
-    def commit(self, tenant, name, text, key, forget):
+    @rule(
+        tenant=tenants,
+        name=names,
+        parent=st.none() | names,
+        key=keys,
+        read=small,
+        indexed=st.booleans(),
+    )
+    def begin(self, tenant, name, parent, key, read, indexed):
+        source = None if parent is None else self.known(tenant, parent)
+        record = replace(make_record(name, tenant, "i3"), next_seq=read)
+        traits = SessionTraits(indexed, parent, None if parent is None else read)
+        request = None if key is None else RequestRecord(key, b"r" * 32, name)
+        chunks = tuple(make_chunk(seq, "came along") for seq in range(read)) if not parent else ()
+        begun = Beginning(record, b"begun", traits, source, chunks, request)
+        outcome = self.both("begin", begun)
+        if outcome == "begun":
+            assert (tenant, name) not in self.records
+            assert parent is None or self.records[tenant, parent].status == "open"
+            self.records[tenant, name] = record
+
+    @rule(
+        tenant=tenants,
+        name=names,
+        text=st.text(max_size=3),
+        key=keys,
+        forget=small,
+        snapshots=small,
+    )
+    def commit(self, tenant, name, text, key, forget, snapshots):
         record = self.known(tenant, name)
-        commit = make_commit(record, text.encode("ascii", "replace").decode(), key, forget)
+        text = text.encode("ascii", "replace").decode()
+        commit = make_commit(record, text, key, forget, snapshots)
         committed = self.both("commit", commit)
         assert committed == ((tenant, name) in self.records and record.status == "open")
         if committed:
@@ -128,6 +158,11 @@ class Agreement(RuleBasedStateMachine):
                 self.both("chunks", tenant, name, 0, 99)
                 for key in ("k1", "k2"):
                     self.both("key", tenant, name, key)
+                for seq in (*self.both("snapshots", tenant, name), 99):
+                    self.both("snapshot", tenant, name, seq)
+            self.both("traits", tenant, (*NAMES, "other"))
+            for key in ("k1", "k2"):
+                self.both("request", tenant, key)
 
 
 TestAgreement = Agreement.TestCase

@@ -55,7 +55,7 @@ async def test_a_file_of_an_older_release_is_brought_up_to_date_and_keeps_its_se
         assert await store.get_with_state(TENANT, "s") == (RECORD, b"\x00\xff")
         done = completed_record(RECORD, 9.0)
         assert await store.complete(done, expected_version=0) is True
-    assert number(path, "PRAGMA user_version") == SCHEMA_VERSION == 2
+    assert number(path, "PRAGMA user_version") == SCHEMA_VERSION == 3
     async with SqliteStore(path) as store:
         assert await store.get(TENANT, "s") == done
 
@@ -66,8 +66,12 @@ async def test_an_updated_file_is_what_a_new_one_is(tmp_path):
     columns = {}
     for path in (old, new):
         async with SqliteStore(path) as store:
-            columns[path] = await store._rows("PRAGMA table_info(sessions)", ())
+            columns[path] = [
+                await store._rows(f"PRAGMA table_info({table})", ())
+                for table in ("sessions", "traits", "snapshots", "requests")
+            ]
     assert columns[old] == columns[new]
+    assert all(columns[old])
     with closing(sqlite3.connect(old)) as connection, pytest.raises(sqlite3.IntegrityError):
         connection.execute("UPDATE sessions SET completed = 2")
 
@@ -87,12 +91,12 @@ def test_many_may_update_the_file_at_once(tmp_path):
             for done in [pool.submit(open_one, path) for _ in range(6)]:
                 done.result(timeout=60)
         assert number(path, "SELECT beats FROM heartbeat") == 6
-        assert number(path, "PRAGMA user_version") == 2
+        assert number(path, "PRAGMA user_version") == SCHEMA_VERSION
 
 
 async def test_an_update_that_fails_leaves_the_file_as_it_was(path, monkeypatch):
     write_old(path)
-    broken = {1: "ALTER TABLE sessions ADD COLUMN metadata TEXT"}
+    broken = {1: ("ALTER TABLE sessions ADD COLUMN metadata TEXT",)}
     with monkeypatch.context() as patch:
         patch.setattr("service.sessions.stores.sqlite_file._MIGRATIONS", broken)
         with pytest.raises(Unavailable, match="duplicate column"):

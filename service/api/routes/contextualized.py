@@ -1,0 +1,105 @@
+"""`POST /v1/contextualizedembeddings`, as Voyage's and Perplexity's SDKs send and read it."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Response
+
+from service.api.auto_chunking import cut_at_tokens
+from service.api.body import json_body
+from service.api.dependencies import Context, Current, accepting
+from service.api.limits import at_most, require_dimensions
+from service.api.number_types import numbers, packed
+from service.api.openapi import json_request
+from service.api.vectors import json_response
+from service.ports import ChunkAnswer, EncoderPort, ReadCommand, ReadResult
+from service.schemas.contextualized import (
+    DEFAULT_CHUNK_TOKENS,
+    ContextualizedRequest,
+    ContextualizedResponse,
+)
+
+DOCUMENTS_AT_ONCE: Final = 4
+"""Documents of one request that are read side by side; more would take every turn."""
+
+router = APIRouter(tags=["embeddings"])
+
+
+@router.post(
+    "/v1/contextualizedembeddings",
+    operation_id="create_contextualized_embeddings",
+    dependencies=[Depends(accepting)],
+    responses={200: {"model": ContextualizedResponse}},
+    openapi_extra=json_request(ContextualizedRequest),
+)
+async def create_contextualized_embeddings(
+    body: Annotated[ContextualizedRequest, Depends(json_body(ContextualizedRequest))],
+    services: Current,
+    context: Context,
+) -> Response:
+    """Read each document through a fresh memory, chunk after chunk; nothing is stored.
+
+    A chunk's vector is the one that a session would give. Neither a chunk nor a document has a longest length.
+    """
+    encoder = services.encoder(body.model)
+    for name in ("output_dimension", "dimensions"):
+        await require_dimensions(encoder, getattr(body, name), name)
+    documents = body.documents
+    if body.enable_auto_chunking:
+        size = body.chunk_size or DEFAULT_CHUNK_TOKENS
+        documents = await _cut(encoder, [text for [text] in documents], size)
+    at_most(services.limits.texts, [text for chunks in documents for text in chunks], "inputs")
+    results = await _read(encoder, documents)
+    data = []
+    for index, (chunks, result) in enumerate(zip(documents, results, strict=True)):
+        context.times += result.times
+        texts = chunks if body.enable_auto_chunking else [None] * len(chunks)
+        rows = [
+            _chunk_json(answer, text, body)
+            for answer, text in zip(result.answers, texts, strict=True)
+        ]
+        data.append({"object": "list", "index": index, "data": rows})
+    tokens = sum(result.tokens for result in results)
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    return json_response({"object": "list", "data": data, "model": body.model, "usage": usage})
+
+
+async def _cut(encoder: EncoderPort, texts: Sequence[str], most_tokens: int) -> list[list[str]]:
+    found = await encoder.tokenize(texts)
+    return [
+        cut_at_tokens(text, [place for place in tokens.offsets if place], most_tokens)
+        for text, tokens in zip(texts, found.texts, strict=True)
+    ]
+
+
+async def _read(encoder: EncoderPort, documents: Sequence[Sequence[str]]) -> list[ReadResult]:
+    few = asyncio.Semaphore(DOCUMENTS_AT_ONCE)
+
+    async def one(chunks: Sequence[str]) -> ReadResult:
+        async with few:
+            return await encoder.read(ReadCommand(tuple(chunks), want_state=False))
+
+    tasks = [asyncio.create_task(one(chunks)) for chunks in documents]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:  # one that failed leaves nobody to wait for the others
+            task.cancel()
+
+
+def _chunk_json(
+    answer: ChunkAnswer, text: str | None, body: ContextualizedRequest
+) -> dict[str, Any]:
+    chunk = {"object": "embedding", "index": answer.seq, "embedding": _embedding(answer, body)}
+    return chunk if text is None else {**chunk, "text": text}
+
+
+def _embedding(answer: ChunkAnswer, body: ContextualizedRequest) -> Any:
+    form = body.encoding_format or ("float" if body.input is None else "base64_int8")
+    if form == "base64_int8":
+        return packed(numbers(answer.embedding, "int8"))
+    if form == "base64_binary":
+        return packed(numbers(answer.embedding, "ubinary", "little"))
+    found = numbers(answer.embedding, body.output_dtype)
+    return packed(found) if form == "base64" else found
