@@ -23,6 +23,7 @@ from models.chunking import split_text
 from models.evaluate.passkey_measure import Cell
 from models.evaluate.passkey_texts import LOOP, Needle, Needles
 from service.client import LongstreamClient
+from service.config import client_api_key
 
 DEPTHS: Final = {"start": (0.0, 0.02, 5), "middle": (0.49, 0.51, 6), "end": (0.98, 1.0, 5)}
 """Between which shares of a session numbers lie, and how many."""
@@ -64,7 +65,7 @@ def main(
     lengths: list[int] = []
     states: set[int] = set()
     made_up = 0
-    with LongstreamClient(url) as client:
+    with LongstreamClient(url, client_api_key()) as client:
         count = max(1, round(tokens / tokens_a_chunk(client, model, chunks)))
         for seed in range(sessions):
             draw = random.Random(seed)  # noqa: S311 - a reproducible sample, no secret

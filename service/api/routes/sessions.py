@@ -7,8 +7,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Response
 
 from service.api.body import json_body
-from service.api.dependencies import Current, IfMatch, SessionId, Tenant, accepting
+from service.api.dependencies import Context, Current, IfMatch, SessionId, Tenant, accepting
 from service.api.openapi import json_request
+from service.api.quotas import room_for_a_session
 from service.api.session_answers import entity_tag, memory_bytes, position_headers, session_json
 from service.api.vectors import encode_vector, json_response
 from service.errors import PayloadTooLarge
@@ -41,11 +42,13 @@ async def create_session(
     ],
     services: Current,
     tenant: Tenant,
+    context: Context,
 ) -> Response:
     """Begin a session."""
     info = await services.encoder(body.model).info()
     metadata = _metadata_text(body.metadata)
-    record = await services.catalog.create(tenant, info, body.id, metadata)
+    async with room_for_a_session(services, context):
+        record = await services.catalog.create(tenant, info, body.id, metadata)
     headers = {"location": f"/v1/sessions/{record.id}", "etag": entity_tag(record)}
     return json_response(session_json(record, info.memory_bytes), 201, headers)
 
