@@ -84,7 +84,7 @@ class LimitsConfig(_Frozen):
 
     body_bytes: int = Field(default=2 * 1024**2, ge=1024)
     """Largest JSON body; larger ones are 413 `payload_too_large`. Streams have no limit."""
-    body_seconds: float = Field(default=15.0, gt=0)
+    body_seconds: float = Field(default=12.0, gt=0)
     """Longest time a JSON body may take to arrive."""
     texts: int = Field(default=2048, ge=1)
     """Most texts in one request without a session, and most questions in one to a session."""

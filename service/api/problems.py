@@ -38,6 +38,7 @@ from service.errors import (
 
 PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
 TYPE_PREFIX: Final = "urn:longstream:problem:"
+_LONGEST_ECHO: Final = 100
 _PROGRESS: Final = "next_seq"
 """The one member that an opaque 500 keeps: how far the request came."""
 
@@ -226,17 +227,22 @@ async def _on_validation_error(request: Request, error: Exception) -> Response:
 async def _on_framework_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
-    path = quote(request.scope["path"])
+    path = _short(quote(request.scope["path"]))
     if error.status_code == HTTPStatus.NOT_FOUND:
         return problem_response(NotFound("not_found", f"There is no route {path}."), request.scope)
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         refusal = MethodNotAllowed(
-            "method_not_allowed", f"{path} does not answer {request.method}."
+            "method_not_allowed", f"{path} does not answer {_short(request.method)}."
         )
         response = problem_response(refusal, request.scope)
         response.headers.update(error.headers or {})
         return response
     return problem_response(BadRequest("invalid_request", str(error.detail)), request.scope)
+
+
+def _short(text: str) -> str:
+    """Keep an answer from being larger than what it answers."""
+    return text if len(text) <= _LONGEST_ECHO else f"{text[:_LONGEST_ECHO]}…"
 
 
 def _opaque(error: Exception, request_id: str) -> InternalError:

@@ -1,11 +1,11 @@
 import hashlib
+import hmac
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
 from pydantic import ValidationError
 
-from service.access import keys
 from service.access.keys import KeyEntry, new_key, opens, split_key
 from service.config_access import RateLimits
 from tests.service.access.clock import EPOCH
@@ -42,13 +42,13 @@ def test_a_key_opens_its_entry_and_no_other():
 
 def test_an_unknown_id_costs_the_same_comparison(monkeypatch: pytest.MonkeyPatch):
     compared: list[tuple[str, str]] = []
-    compare: Callable[[str, str], bool] = keys.hmac.compare_digest
+    compare: Callable[[str, str], bool] = hmac.compare_digest
 
     def watched(left: str, right: str) -> bool:
         compared.append((left, right))
         return compare(left, right)
 
-    monkeypatch.setattr(keys.hmac, "compare_digest", watched)
+    monkeypatch.setattr(hmac, "compare_digest", watched)
     entry, key = made()
     for candidate in (entry, None):
         opens(split_key(key)[1], candidate)

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.access import Caller, Meters
@@ -10,6 +10,7 @@ from service.errors import RateLimited
 from tests.service.access.clock import Clock
 
 
+@settings(deadline=None)
 @given(
     st.floats(1, 100),
     st.floats(0.1, 100),

@@ -11,6 +11,8 @@ from openai import AsyncOpenAI, AuthenticationError
 
 from service.api.access import OPEN_PATHS
 from service.api.app import _ROUTERS
+from service.deployments.address import shared_socket
+from service.deployments.http_server import HttpServer
 from tests.service.api.keys import Keys, bearer
 from tests.service.api.kit import Api, assert_problem
 
@@ -153,12 +155,15 @@ async def test_a_browser_may_show_a_key_as_a_password_for_the_metrics(client, ke
 
 
 async def test_openais_client_reads_it(locked, key):
-    transport = httpx.ASGITransport(locked.app)
-    async with httpx.AsyncClient(transport=transport) as http:
-        good = AsyncOpenAI(base_url="http://test/v1", api_key=key, http_client=http)
+    listener = shared_socket("127.0.0.1", 0)
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+    server = HttpServer(locked.app, listener, 5)
+    await server.start()
+    async with AsyncOpenAI(base_url=url, api_key=key) as good:
         answer = await good.embeddings.create(model="infini", input="x")
         assert len(answer.data) == 1
-        wrong = AsyncOpenAI(base_url="http://test/v1", api_key="sk-wrong", http_client=http)
+    async with AsyncOpenAI(base_url=url, api_key="sk-wrong") as wrong:
         with pytest.raises(AuthenticationError) as caught:
             await wrong.embeddings.create(model="infini", input="x")
     assert caught.value.code == "invalid_api_key"
+    await server.stop()

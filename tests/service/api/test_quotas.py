@@ -1,19 +1,22 @@
 """Limits of a key, as a client meets them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
 import pytest
+from fastapi.routing import APIRoute
 
+from service.api.app import _ROUTERS
+from service.api.dependencies import accepting
+from service.api.quotas import within_budget
 from service.config_access import RateLimits
 from tests.service.api.keys import Keys, bearer
 from tests.service.api.kit import PLAIN, Api, assert_problem, events_of
 
 EMBED = {"model": "infini", "input": "four words of text"}
-Opener = Callable[[RateLimits], "asynccontextmanager[httpx.AsyncClient]"]
 
 
 @asynccontextmanager
@@ -98,3 +101,20 @@ async def test_open_sessions(tmp_path: Path):
         await client.delete(f"/v1/sessions/{one['id']}")
         again = await client.post("/v1/sessions", json={"model": "infini"})
         assert again.status_code == 201
+
+
+FREE = {"/v1/sessions", "/v1/tokenize"}
+"""Routes that take work and encode nothing."""
+
+
+def test_every_route_that_encodes_looks_at_the_budget():
+    routes = [route for router in _ROUTERS for route in router.routes]
+    working = {
+        route.path: {dependency.dependency for dependency in route.dependencies}
+        for route in routes
+        if isinstance(route, APIRoute)
+        and accepting in {dependency.dependency for dependency in route.dependencies}
+    }
+    assert set(working) > FREE
+    for path, dependencies in working.items():
+        assert (within_budget in dependencies) == (path not in FREE), path
