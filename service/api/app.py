@@ -3,9 +3,10 @@
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 
+from service.api.access import AccessApp
+from service.api.edge import EdgeApp
 from service.api.middleware import ObservedApp
 from service.api.openapi import install_openapi
-from service.api.origin import SameOriginApp
 from service.api.problems import install_problem_handlers
 from service.api.readiness import Readiness
 from service.api.routes import (
@@ -75,8 +76,9 @@ def create_app(services: Services) -> FastAPI:
         app.include_router(router)
     install_problem_handlers(app)
     install_openapi(app)
-    app.add_middleware(SameOriginApp)
-    # Added last, it is the outermost: refusals of the one before are observed too.
+    app.add_middleware(AccessApp, door=services.door)
+    app.add_middleware(EdgeApp, edge=services.edge, hosts=services.hosts)
+    # Added last, it is the outermost: refusals of those before are observed too.
     app.add_middleware(ObservedApp, metrics=services.metrics)
     services.metrics.expect_routes(
         (route.path, method, route.status_code or 200)

@@ -6,6 +6,7 @@ from typing import Self
 
 from starlette.types import Scope
 
+from service.access import Caller, Meter
 from service.ports import StageTimes
 
 _KEY = "longstream.context"
@@ -24,6 +25,8 @@ class RequestContext:
         code: Public error code, once there is one.
         status: HTTP status sent; `CLIENT_LEFT` until one was.
         event_status: Status of an error that came too late to be sent as one and became an event.
+        caller: Who it comes from; None while that is not known, and for probes.
+        meter: What its caller uses; None likewise.
     """
 
     request_id: str
@@ -32,11 +35,25 @@ class RequestContext:
     code: str | None = None
     status: int = CLIENT_LEFT
     event_status: int | None = None
+    caller: Caller | None = None
+    meter: Meter | None = None
 
     @property
     def elapsed(self) -> float:
         """Seconds since the request began."""
         return time.perf_counter() - self.started
+
+    @property
+    def tenant(self) -> str:
+        """Whose sessions the request sees."""
+        if self.caller is None:
+            raise TypeError("the request did not come through AccessApp")
+        return self.caller.tenant
+
+    def charge(self, tokens: int) -> None:
+        """Count tokens that were encoded for the request's caller."""
+        if self.meter is not None:
+            self.meter.charge(tokens)
 
     def attach(self, scope: Scope) -> None:
         """Make this the context of an ASGI request."""

@@ -4,7 +4,7 @@ All of them are coroutines: FastAPI would run plain functions in a thread each.
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Annotated
 
 from fastapi import Depends, Header, Path, Request
 
@@ -13,8 +13,6 @@ from service.api.entity_tags import parse_if_match
 from service.api.services import Services
 from service.errors import BadRequest, NotFound, Unavailable
 from service.sessions.names import IDEMPOTENCY_KEY, SESSION_ID
-
-PUBLIC_TENANT: Final = "public"
 
 
 async def current_services(request: Request) -> Services:
@@ -36,9 +34,9 @@ async def request_context(request: Request) -> RequestContext:
 Context = Annotated[RequestContext, Depends(request_context)]
 
 
-async def tenant() -> str:
+async def tenant(context: Context) -> str:
     """Return whose sessions this request sees: the one place to decide that."""
-    return PUBLIC_TENANT
+    return context.tenant
 
 
 Tenant = Annotated[str, Depends(tenant)]

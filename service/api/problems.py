@@ -29,7 +29,9 @@ from service.errors import (
     OutOfStorage,
     PayloadTooLarge,
     PreconditionFailed,
+    RateLimited,
     ServiceError,
+    Unauthorized,
     Unavailable,
     Unprocessable,
     UnsupportedMedia,
@@ -37,6 +39,7 @@ from service.errors import (
 
 PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
 TYPE_PREFIX: Final = "urn:longstream:problem:"
+_LONGEST_ECHO: Final = 100
 _PROGRESS: Final = "next_seq"
 """The one member that an opaque 500 keeps: how far the request came."""
 
@@ -55,6 +58,27 @@ class MethodNotAllowed(ServiceError):
 
     status = 405
     title = "Method Not Allowed"
+
+
+class UriTooLong(ServiceError):
+    """The request target is over a limit; the limit is in the extras."""
+
+    status = 414
+    title = "URI Too Long"
+
+
+class Misdirected(ServiceError):
+    """`Host` names a service that this one is not."""
+
+    status = 421
+    title = "Misdirected Request"
+
+
+class HeadersTooLarge(ServiceError):
+    """The header fields are over a limit."""
+
+    status = 431
+    title = "Request Header Fields Too Large"
 
 
 class RequestTimeout(ServiceError):
@@ -90,7 +114,14 @@ _CLOSE: Final = {"connection": "close"}
 
 PROBLEMS: Final[Mapping[str, Problem]] = {
     "invalid_request": Problem(BadRequest),
+    "invalid_framing": Problem(BadRequest, _CLOSE),
+    "invalid_api_key": Problem(Unauthorized),
+    "insufficient_scope": Problem(Forbidden),
     "forbidden_origin": Problem(Forbidden),
+    "misdirected_request": Problem(Misdirected),
+    "uri_too_long": Problem(UriTooLong, _CLOSE),
+    "headers_too_large": Problem(HeadersTooLarge, _CLOSE),
+    "rate_limited": Problem(RateLimited),
     "not_found": Problem(NotFound),
     "session_not_found": Problem(NotFound),
     "model_not_found": Problem(NotFound),
@@ -144,6 +175,15 @@ def public_error(error: Exception, scope: Scope) -> ServiceError:
 
 def problem_body(error: ServiceError, scope: Scope) -> dict[str, Any]:
     """Return the problem document of a public error as JSON-ready members."""
+    return _members(error, quote(scope["path"]), RequestContext.of(scope).request_id)
+
+
+def bare_problem(error: ServiceError, request_id: str) -> bytes:
+    """Return the problem document of a request whose head could not be read."""
+    return orjson.dumps(_members(error, "/", request_id))
+
+
+def _members(error: ServiceError, instance: str, request_id: str) -> dict[str, Any]:
     server = error.status >= HTTPStatus.INTERNAL_SERVER_ERROR
     return {
         **error.extras,
@@ -151,8 +191,8 @@ def problem_body(error: ServiceError, scope: Scope) -> dict[str, Any]:
         "title": error.title,
         "status": error.status,
         "detail": error.detail,
-        "instance": quote(scope["path"]),
-        "request_id": RequestContext.of(scope).request_id,
+        "instance": instance,
+        "request_id": request_id,
         "error": {
             "message": error.detail,
             "type": "server_error" if server else "invalid_request_error",
@@ -167,8 +207,9 @@ def problem_response(error: Exception, scope: Scope) -> Response:
     public = public_error(error, scope)
     row = PROBLEMS.get(public.code)
     headers = dict((row and row.headers) or {})
-    if public.retry_after_s is not None:
-        headers["retry-after"] = str(public.retry_after_s)
+    retry_after_s = public.extras.get("retry_after_s", public.retry_after_s)
+    if retry_after_s is not None:
+        headers["retry-after"] = str(retry_after_s)
     if scope["path"] in TEI_PATHS:
         return tei_response(public, headers)
     body = b"" if scope["method"] == "HEAD" else orjson.dumps(problem_body(public, scope))
@@ -195,17 +236,22 @@ async def _on_validation_error(request: Request, error: Exception) -> Response:
 async def _on_framework_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
-    path = quote(request.scope["path"])
+    path = _short(quote(request.scope["path"]))
     if error.status_code == HTTPStatus.NOT_FOUND:
         return problem_response(NotFound("not_found", f"There is no route {path}."), request.scope)
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         refusal = MethodNotAllowed(
-            "method_not_allowed", f"{path} does not answer {request.method}."
+            "method_not_allowed", f"{path} does not answer {_short(request.method)}."
         )
         response = problem_response(refusal, request.scope)
         response.headers.update(error.headers or {})
         return response
     return problem_response(BadRequest("invalid_request", str(error.detail)), request.scope)
+
+
+def _short(text: str) -> str:
+    """Keep an answer from being larger than what it answers."""
+    return text if len(text) <= _LONGEST_ECHO else f"{text[:_LONGEST_ECHO]}…"
 
 
 def _opaque(error: Exception, request_id: str) -> InternalError:

@@ -1,13 +1,15 @@
 """The ports `create_app` is a function of."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from service.access import Door
 from service.config import LimitsConfig
+from service.config_access import EdgeConfig
 from service.errors import NotFound, Unavailable
 from service.metrics import GatewayMetrics
 from service.ports import EncoderPort, ModelInfo
@@ -77,6 +79,9 @@ class Services:
         metrics: This process's metrics.
         scrape: Returns the Prometheus text of all processes.
         draining: True once the process is to stop: work that has not begun is refused.
+        door: Tells callers by their keys; lets everyone in by default.
+        edge: Bounds of heads and of slow senders.
+        hosts: Names that `Host` may have; None for any.
     """
 
     encoders: Mapping[str, EncoderPort]
@@ -87,6 +92,9 @@ class Services:
     metrics: GatewayMetrics
     scrape: Callable[[], Awaitable[bytes]]
     draining: Callable[[], bool]
+    door: Door = field(default_factory=Door)
+    edge: EdgeConfig = field(default_factory=EdgeConfig)
+    hosts: frozenset[str] | None = None
 
     def encoder(self, model: str) -> EncoderPort:
         """Return a served model; raises `NotFound` `model_not_found`."""

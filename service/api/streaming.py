@@ -67,6 +67,7 @@ class SessionStream:
         self._record = record
         self._options = options
         self._scope = scope
+        self._meter = RequestContext.of(scope).meter
         self._key = f"stream-{uuid.uuid4().hex}"
         self._last: AppendResult | None = None
         self._next_seq = record.next_seq
@@ -89,6 +90,8 @@ class SessionStream:
 
     async def _lines(self, body: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
         async for text in split_stream(body, self._options.chunk_chars):
+            if self._meter is not None:
+                await self._meter.pace()
             refuse_while_draining(self._services)
             yield self._chunk_line(text, await self._append(text))
         if self._last is None:
@@ -119,7 +122,9 @@ class SessionStream:
             if self._last is None:
                 raise
             raise _overtaken(self._last, error.extras.get("next_seq")) from error
-        RequestContext.of(self._scope).times += result.times
+        context = RequestContext.of(self._scope)
+        context.times += result.times
+        context.charge(sum(answer.tokens for answer in result.answers if not answer.replayed))
         self._last = result
         self._next_seq = result.next_seq
         return result

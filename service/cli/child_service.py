@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from service.client import LongstreamClient
+from service.config import client_api_key
 from service.errors import ConfigError
 
 HOST: Final = "127.0.0.1"
@@ -62,7 +63,7 @@ class ChildService:
 
     def _wait(self, log: Path) -> None:
         begun = time.monotonic()
-        with LongstreamClient(self.url) as client:
+        with LongstreamClient(self.url, client_api_key()) as client:
             while self.process.poll() is None and time.monotonic() - begun < READY_SECONDS:
                 if client.ready():
                     self.ready_s = time.monotonic() - begun

@@ -31,6 +31,7 @@ class Gateway:
         self, config: ServiceConfig, encoders: dict[str, DeploymentHandle[Any]]
     ) -> None:
         # Imported here: the driver names this class and needs neither FastAPI nor a store.
+        from service.access.door import open_door  # noqa: PLC0415
         from service.api.app import Services, create_app  # noqa: PLC0415
         from service.metrics import GatewayMetrics  # noqa: PLC0415
         from service.sessions.catalog import SessionCatalog  # noqa: PLC0415
@@ -63,9 +64,13 @@ class Gateway:
                 metrics=self._metrics,
                 scrape=self._scrape,
                 draining=lambda: self._draining,
+                door=open_door(config.auth, config.quotas, config.host),
+                edge=config.edge,
+                hosts=config.edge.hosts(config.host),
             )
         )
-        self._server = HttpServer(app, shared_socket(config.host, config.port), DRAIN_SECONDS)
+        listener = shared_socket(config.host, config.port)
+        self._server = HttpServer(app, listener, DRAIN_SECONDS, config.edge)
         await self._server.start()
 
     async def exposition(self) -> tuple[str, bytes]:

@@ -9,6 +9,7 @@ if it had been asked to.
 import contextlib
 import http.client
 import json
+import secrets
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
+from service.access.door import open_door
 from service.config import ServiceConfig
 from service.deployments.address import base_url, claim_port
 from service.deployments.environment import driver_environment
@@ -46,11 +48,13 @@ def supervise(config: ServiceConfig, address: str | None, say: Say) -> int:
         The exit code: 0 after an orderly stop, 1 if the service could not start or broke down.
 
     Raises:
-        ConfigError: the port, the data directory or the run directory cannot be used.
+        ConfigError: the port, the data directory, the run directory or the API keys cannot be used.
     """
+    open_door(config.auth, config.quotas, config.host)
     claim, port = claim_port(config.host, config.port)
     with contextlib.closing(claim):
-        config = config.model_copy(update={"port": port})
+        salt = config.log_salt or secrets.token_hex(16)
+        config = config.model_copy(update={"port": port, "log_salt": salt})
         _make_data_dir(config)
         run = Run.begin()
         adopt_orphans()

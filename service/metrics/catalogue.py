@@ -36,8 +36,10 @@ REJECT_REASONS: Final = (
     "model_unavailable",
     "model_failed",
     "out_of_storage",
+    "invalid_api_key",
+    "rate_limited",
 )
-STREAM_ERROR_CODES: Final = ("400", "409", "410", "500", "503", "507")
+STREAM_ERROR_CODES: Final = ("400", "408", "409", "410", "500", "503", "507")
 STORE_OPERATIONS: Final = (
     "create",
     "begin",

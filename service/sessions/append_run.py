@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from service.errors import Conflict, Gone, InternalError, ServiceError
 from service.ports import AppendCommand, AppendResult, ChunkAnswer, StageTimes
+from service.redaction import session_hash
 from service.sessions import protocol
 from service.sessions.answers import chunk_answer, chunk_record
 from service.sessions.append_tools import AppendTools
@@ -71,7 +72,7 @@ class AppendRun:
             raise await self._placed(error) from error
         except Exception as error:
             # A bug: its text is for the log, the caller still learns how far the session came.
-            log.exception("append failed", session_id=self._command.session_id)
+            log.exception("append failed", session=session_hash(self._command.session_id))
             unnamed = InternalError("internal_error", "the append failed; the cause is in the log")
             raise await self._placed(unnamed) from error
         return AppendResult(

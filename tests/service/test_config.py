@@ -9,7 +9,8 @@ from models.checkpoints import packaged
 from models.config import MemoryRuleName
 from models.memory import MEMORY_RULES
 from models.variants import variants
-from service.config import ModelConfig, ServiceConfig, load_config
+from service.config import ModelConfig, ServiceConfig, client_api_key, load_config
+from service.config_access import EdgeConfig
 from service.errors import ConfigError
 
 KEYS = {
@@ -44,6 +45,19 @@ KEYS = {
     "limits.attention_tokens",
     "limits.answer_numbers",
     "log_level",
+    "log_salt",
+    "auth.keys_file",
+    "quotas.requests_per_second",
+    "quotas.tokens_per_minute",
+    "quotas.open_sessions",
+    "edge.allowed_hosts",
+    "edge.connections",
+    "edge.head_bytes",
+    "edge.head_seconds",
+    "edge.headers",
+    "edge.url_bytes",
+    "edge.idle_seconds",
+    "edge.linger_seconds",
 }
 
 
@@ -149,6 +163,35 @@ def test_a_missing_file_is_named(tmp_path: Path):
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
 def test_loopback_needs_no_keys(host: str):
     assert ServiceConfig(host=host).host == host
+
+
+def test_other_addresses_need_keys(tmp_path: Path):
+    host = "0.0.0.0"  # noqa: S104 - what is tested
+    with pytest.raises(ConfigError, match=r"longstream keys create.*auth\.keys_file"):
+        load_config(host=host)
+    file = write(tmp_path, "auth: {keys_file: ~/keys.yaml}\nhost: 0.0.0.0")
+    config = load_config(file)
+    assert config.host == host
+    assert config.auth.keys_file == Path.home() / "keys.yaml"
+
+
+def test_hosts_are_those_of_this_machine_on_loopback_only():
+    edge = ServiceConfig().edge
+    assert edge.hosts("127.0.0.1") == frozenset({"localhost", "127.0.0.1", "[::1]"})
+    assert edge.hosts("::1") == frozenset({"localhost", "127.0.0.1", "[::1]"})
+    assert edge.hosts("127.8.8.8") == frozenset({"localhost", "127.0.0.1", "[::1]", "127.8.8.8"})
+    assert edge.hosts("192.0.2.1") is None
+    assert EdgeConfig(allowed_hosts=("Text.Example ",)).hosts("192.0.2.1") == frozenset(
+        {"text.example"}
+    )
+    assert EdgeConfig(allowed_hosts=("*",)).hosts("127.0.0.1") is None
+
+
+def test_the_key_of_the_commands_is_no_key_of_the_tree(monkeypatch):
+    assert client_api_key() is None
+    monkeypatch.setenv("LONGSTREAM_API_KEY", "lsk_abcd_x")
+    assert client_api_key() == "lsk_abcd_x"
+    assert load_config() == ServiceConfig()
 
 
 def test_variables_that_contradict_each_other_are_named(monkeypatch):

@@ -9,6 +9,7 @@ from service.api.body import json_body
 from service.api.dependencies import Context, Current, IfMatch, SessionId, Tenant, accepting
 from service.api.limits import at_most
 from service.api.openapi import json_request
+from service.api.quotas import within_budget
 from service.api.session_answers import (
     memory_bytes,
     position_headers,
@@ -25,7 +26,7 @@ router = APIRouter(tags=["sessions"])
 @router.post(
     "/v1/sessions/{session_id}/complete",
     operation_id="complete_session",
-    dependencies=[Depends(accepting)],
+    dependencies=[Depends(accepting), Depends(within_budget)],
     responses={200: {"model": CompleteResponse}},
     openapi_extra=json_request(CompleteRequest, required=False),
 )
@@ -52,6 +53,7 @@ async def complete_session(
         command = RevisitCommand(tenant, session_id, body.first_seq, tuple(body.chunks), tags)
         result = await services.session_encoder(record).revisit(command)
         context.times += result.times
+        context.charge(result.read_tokens)
         tokens = result.read_tokens
         for chunk in result.chunks:
             vector = encode_vector(chunk.embedding, body.encoding_format)

@@ -9,6 +9,7 @@ from service.api.body import json_body
 from service.api.dependencies import Context, Current, accepting
 from service.api.limits import at_most, require_dimensions
 from service.api.openapi import json_request
+from service.api.quotas import within_budget
 from service.api.vectors import encode_vector, json_response
 from service.schemas.embeddings import EmbeddingsRequest, EmbeddingsResponse
 
@@ -18,7 +19,7 @@ router = APIRouter(tags=["embeddings"])
 @router.post(
     "/v1/embeddings",
     operation_id="create_embeddings",
-    dependencies=[Depends(accepting)],
+    dependencies=[Depends(accepting), Depends(within_budget)],
     responses={200: {"model": EmbeddingsResponse}},
     openapi_extra=json_request(EmbeddingsRequest),
 )
@@ -33,6 +34,7 @@ async def create_embeddings(
     await require_dimensions(encoder, body.dimensions, "dimensions")
     result = await encoder.embed(body.input, truncate=body.truncate)
     context.times += result.times
+    context.charge(result.tokens)
     encoding = body.encoding_format or "float"
     data = [
         {"object": "embedding", "index": index, "embedding": encode_vector(vector, encoding)}

@@ -10,6 +10,7 @@ from service.api.body import json_body
 from service.api.dependencies import Context, Current, SessionId, Tenant, accepting
 from service.api.limits import at_most
 from service.api.openapi import json_request
+from service.api.quotas import within_budget
 from service.api.vectors import encode_vector, json_response
 from service.ports import NearChunk, QueryAnswer, QueryCommand
 from service.schemas.base import EncodingFormat
@@ -21,7 +22,7 @@ router = APIRouter(tags=["sessions"])
 @router.post(
     "/v1/sessions/{session_id}/query",
     operation_id="query_session",
-    dependencies=[Depends(accepting)],
+    dependencies=[Depends(accepting), Depends(within_budget)],
     responses={200: {"model": QueryResponse}},
     openapi_extra=json_request(QueryRequest),
 )
@@ -44,6 +45,7 @@ async def query_session(
     command = QueryCommand(tenant, session_id, tuple(body.texts), body.top_k)
     result = await services.session_encoder(record).query(command)
     context.times += result.times
+    context.charge(result.read_tokens)
     answer = {
         "object": "query",
         "session_id": session_id,

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Query, Response
 
 from service.api.body import json_body
 from service.api.dependencies import (
+    Context,
     Current,
     IdempotencyKey,
     IfMatch,
@@ -15,6 +16,7 @@ from service.api.dependencies import (
     accepting,
 )
 from service.api.openapi import json_request
+from service.api.quotas import room_for_a_session
 from service.api.session_answers import (
     begun_response,
     memory_bytes,
@@ -57,6 +59,7 @@ async def create_session(
     services: Current,
     tenant: Tenant,
     key: IdempotencyKey,
+    context: Context,
 ) -> Response:
     """Begin a session; with `stateless` one whose state you keep: nothing of it is stored here.
 
@@ -69,7 +72,8 @@ async def create_session(
     if key is not None:
         request = RequestKey(key, request_digest("create", body.model_dump(mode="json")))
     wish = Wish(body.id, metadata_text(body.metadata), request)
-    begun = await services.catalog.begin(tenant, info, wish, SessionTraits(indexed=body.index))
+    async with room_for_a_session(services, context):
+        begun = await services.catalog.begin(tenant, info, wish, SessionTraits(indexed=body.index))
     return await begun_response(services, begun)
 
 

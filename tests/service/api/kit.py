@@ -12,8 +12,10 @@ import numpy as np
 from fastapi import FastAPI
 from numpy.typing import NDArray
 
+from service.access import Door
 from service.api.app import Services, create_app
 from service.config import LimitsConfig
+from service.config_access import EdgeConfig
 from service.errors import Conflict, Gone, NotFound, PreconditionFailed, Unprocessable
 from service.metrics import GatewayMetrics
 from service.ports import ModelInfo, StageTimes
@@ -117,6 +119,9 @@ class Api:
     gate: Callable[[], Awaitable[None]] | None = None
     draining: bool = False
     metrics: GatewayMetrics = field(default_factory=GatewayMetrics)
+    door: Door = field(default_factory=Door)
+    edge: EdgeConfig = field(default_factory=EdgeConfig)
+    hosts: frozenset[str] | None = None
 
     def __post_init__(self) -> None:
         self.infini = FakeEncoder(INFINI, self._wait, TIMES)
@@ -131,6 +136,9 @@ class Api:
             metrics=self.metrics,
             scrape=self._scrape,
             draining=lambda: self.draining,
+            door=self.door,
+            edge=self.edge,
+            hosts=self.hosts,
         )
         self.app: FastAPI = create_app(self.services)
 

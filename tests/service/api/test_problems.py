@@ -6,7 +6,15 @@ import pytest
 
 import service
 from service import errors
-from service.api.problems import PROBLEMS, Forbidden, MethodNotAllowed, RequestTimeout
+from service.api.problems import (
+    PROBLEMS,
+    Forbidden,
+    HeadersTooLarge,
+    MethodNotAllowed,
+    Misdirected,
+    RequestTimeout,
+    UriTooLong,
+)
 from service.errors import ServiceError
 from tests.service.api.kit import assert_problem
 
@@ -14,7 +22,7 @@ CLASSES: list[type[ServiceError]] = [
     kind
     for _, kind in inspect.getmembers(errors, inspect.isclass)
     if issubclass(kind, ServiceError) and kind is not ServiceError
-] + [Forbidden, MethodNotAllowed, RequestTimeout]
+] + [Forbidden, HeadersTooLarge, MethodNotAllowed, Misdirected, RequestTimeout, UriTooLong]
 
 
 @pytest.mark.parametrize("code", PROBLEMS)
@@ -34,7 +42,7 @@ async def test_every_code_is_rendered_as_the_contract_says(code, client, api):
     retry = "true" if code == "request_in_progress" else "false"
     advised = row.status == 409 or code == "model_failed"
     assert answer.headers.get("x-should-retry") == (retry if advised else None)
-    assert answer.headers.get("retry-after") == ("1" if row.status == 503 else None)
+    assert answer.headers.get("retry-after") == ("1" if row.status in {429, 503} else None)
     if row.status != 500:
         assert body["expected_seq"] == 7
         assert body["error"]["param"] == "field"

@@ -1,0 +1,37 @@
+"""Limits that a route itself looks after, because only it knows what a request costs."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated
+
+from fastapi import Depends
+
+from service.api.context import RequestContext
+from service.api.dependencies import Context
+from service.api.services import Services
+
+
+async def within_budget(context: Context) -> None:
+    """Refuse more text from a caller that has encoded too much; raises `RateLimited`."""
+    if context.meter is not None:
+        context.meter.require_tokens()
+
+
+Budgeted = Annotated[None, Depends(within_budget)]
+
+
+@asynccontextmanager
+async def room_for_a_session(services: Services, context: RequestContext) -> AsyncIterator[None]:
+    """Hold the place of one more session while it is made.
+
+    Raises:
+        RateLimited: the tenant has as many as it may have.
+    """
+    most = None if context.meter is None else context.meter.limits.open_sessions
+    if most is None or context.meter is None:
+        yield
+        return
+    async with services.door.meters.tenant_lock(context.tenant):
+        found = await services.catalog.list(context.tenant, None, most)
+        context.meter.require_session(len(found))
+        yield

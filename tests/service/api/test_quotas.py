@@ -1,0 +1,120 @@
+"""Limits of a key, as a client meets them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi.routing import APIRoute
+
+from service.api.app import _ROUTERS
+from service.api.dependencies import accepting
+from service.api.quotas import within_budget
+from service.config_access import RateLimits
+from tests.service.api.keys import Keys, bearer
+from tests.service.api.kit import PLAIN, Api, assert_problem, events_of
+
+EMBED = {"model": "infini", "input": "four words of text"}
+
+
+@asynccontextmanager
+async def limited(folder: Path, limits: RateLimits) -> AsyncIterator[httpx.AsyncClient]:
+    keys = Keys(folder)
+    key = keys.add("acme", limits)
+    async with Api(door=keys.door()).client() as client:
+        client.headers.update(bearer(key))
+        yield client
+
+
+async def test_requests_per_second(tmp_path: Path):
+    async with limited(tmp_path, RateLimits(requests_per_second=0.01)) as client:
+        first = await client.get("/v1/models")
+        assert first.status_code == 200
+        assert first.headers["ratelimit-policy"] == '"requests";q=1;w=1'
+        assert first.headers["ratelimit"] == '"requests";r=0;t=100'
+        second = await client.get("/v1/models")
+        body = assert_problem(second, 429, "rate_limited")
+        assert body["limit"] == "requests_per_second"
+        assert second.headers["retry-after"] == "100"
+        assert (await client.get("/health/live")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/embeddings", EMBED),
+        ("/v1/encode", EMBED),
+        ("/v1/attention", {"model": "infini", "input": "four words of text"}),
+        ("/v1/sessions/s1/chunks", {"chunks": ["four words of text"]}),
+        ("/v1/sessions/s1/query", {"texts": ["four words of text"]}),
+        ("/v1/sessions/s1/complete", {"revisit": True, "first_seq": 0, "chunks": ["a b c d"]}),
+    ],
+)
+async def test_tokens_per_minute(tmp_path: Path, path, body):
+    async with limited(tmp_path, RateLimits(tokens_per_minute=5)) as client:
+        await client.post("/v1/sessions", json={"model": "infini", "id": "s1"})
+        if path.endswith("complete"):
+            await client.post("/v1/sessions/s1/chunks", json={"chunks": ["a b c d"]})
+        while (answer := await client.post(path, json=body)).status_code == 200:
+            assert "tokens" in answer.headers["ratelimit-policy"]
+        problem = assert_problem(answer, 429, "rate_limited")
+        assert problem["limit"] == "tokens_per_minute"
+        assert 0 < int(answer.headers["retry-after"]) <= 180
+        # What reads no text goes on.
+        assert (await client.get("/v1/sessions/s1")).status_code == 200
+
+
+async def test_a_stream_is_slowed_down_and_not_broken_off(tmp_path: Path, monkeypatch):
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    async with limited(tmp_path, RateLimits(tokens_per_minute=5)) as client:
+        await client.post("/v1/sessions", json={"model": "infini", "id": "s1"})
+        monkeypatch.setattr(asyncio, "sleep", sleep)
+        answer = await client.post(
+            "/v1/sessions/s1/stream?chunk_chars=20", content=b"a b c d e. " * 10, headers=PLAIN
+        )
+        *chunks, done = events_of(answer)
+    assert done["event"] == "done"
+    assert len(slept) == len(chunks) - 1
+    assert slept == sorted(slept)
+    assert sum(event["tokens"] for event in chunks[:-1]) == pytest.approx(
+        5 + (slept[-1] - 12) / 12, abs=0.2
+    )
+
+
+async def test_open_sessions(tmp_path: Path):
+    async with limited(tmp_path, RateLimits(open_sessions=3)) as client:
+        made = await asyncio.gather(
+            *(client.post("/v1/sessions", json={"model": "infini"}) for _ in range(10))
+        )
+        assert sorted(answer.status_code for answer in made) == [201] * 3 + [429] * 7
+        refused = next(answer for answer in made if answer.status_code == 429)
+        body = assert_problem(refused, 429, "rate_limited")
+        assert body["limit"] == "open_sessions"
+        assert refused.headers["retry-after"] == "300"
+        (one, *_) = (await client.get("/v1/sessions")).json()["data"]
+        await client.delete(f"/v1/sessions/{one['id']}")
+        again = await client.post("/v1/sessions", json={"model": "infini"})
+        assert again.status_code == 201
+
+
+FREE = {"/v1/sessions", "/v1/tokenize"}
+"""Routes that take work and encode nothing."""
+
+
+def test_every_route_that_encodes_looks_at_the_budget():
+    routes = [route for router in _ROUTERS for route in router.routes]
+    working = {
+        route.path: {dependency.dependency for dependency in route.dependencies}
+        for route in routes
+        if isinstance(route, APIRoute)
+        and accepting in {dependency.dependency for dependency in route.dependencies}
+    }
+    assert set(working) > FREE
+    for path, dependencies in working.items():
+        assert (within_budget in dependencies) == (path not in FREE), path
