@@ -53,9 +53,11 @@ class Attack:
                 writer.write(b"x")
                 await asyncio.wait({answer}, timeout=DRIP_SECONDS)
         self.lived_s.append(time.monotonic() - begun)
+        status = "closed"
+        # A byte that crosses the end of the connection resets it, and an answer may be lost with that.
         with contextlib.suppress(ConnectionError):
-            status = (await answer)[9:12].decode() or "closed"
-            self.statuses[status] = self.statuses.get(status, 0) + 1
+            status = (await answer)[9:12].decode() or status
+        self.statuses[status] = self.statuses.get(status, 0) + 1
         writer.transport.abort()
         with contextlib.suppress(ConnectionError):
             await writer.wait_closed()

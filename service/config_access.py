@@ -36,7 +36,7 @@ class RateLimits(FrozenSection):
     """Requests of one key, in each gateway process; default: not limited."""
     tokens_per_minute: int | None = Field(default=None, ge=1)
     """Tokens encoded for one key, in each gateway process; streams are slowed down to it. Default: not limited."""
-    open_sessions: int | None = Field(default=None, ge=1, le=100_000)
+    open_sessions: int | None = Field(default=None, ge=1, le=10_000)
     """Sessions of one tenant that are not deleted; default: not limited."""
 
     def over(self, defaults: "RateLimits") -> "RateLimits":
@@ -49,8 +49,8 @@ class EdgeConfig(FrozenSection):
     """What a connection may do before anything is known of its sender."""
 
     allowed_hosts: tuple[str, ...] | None = None
-    """Names that `Host` may have, without a port, or `*` for any. Default: names of this machine where `host` is
-    loopback, which keeps out web pages whose name was made to resolve to it; else any."""
+    """Names that `Host` may have beside `host` and names of loopback, without a port, or `*` for any. Default: none
+    where `host` is loopback, which keeps out web pages whose name was made to resolve to it; else any."""
     connections: int = Field(default=2048, ge=1)
     """Most open connections of one gateway process; more are answered 503 at once."""
     head_bytes: int = Field(default=32 * 1024, ge=1024)
@@ -73,12 +73,13 @@ class EdgeConfig(FrozenSection):
 
     def hosts(self, bound_to: str) -> frozenset[str] | None:
         """Return the names that `Host` may have where the service listens on `bound_to`; None for any."""
-        if self.allowed_hosts is not None:
-            return None if "*" in self.allowed_hosts else frozenset(self.allowed_hosts)
-        if not is_loopback(bound_to):
+        allowed = self.allowed_hosts
+        if allowed is None:
+            allowed = () if is_loopback(bound_to) else ("*",)
+        if "*" in allowed:
             return None
         own = f"[{bound_to}]" if ":" in bound_to else bound_to
-        return frozenset({*LOOPBACK_NAMES, own.lower()})
+        return frozenset({*allowed, *LOOPBACK_NAMES, own.lower()})
 
 
 def is_loopback(host: str) -> bool:

@@ -30,7 +30,7 @@ def gateway_bytes(metrics: str) -> int:
         for family in text_string_to_metric_families(metrics)
         for sample in family.samples
         if sample.name == "longstream_process_resident_memory_bytes"
-        and sample.labels["replica"].startswith("gateway")
+        and sample.labels.get("replica", "gateway").startswith("gateway")
     )
 
 

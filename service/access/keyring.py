@@ -50,7 +50,8 @@ class Keyring:
         self._defaults = defaults or RateLimits()
         self._now = now
         self._clock = clock
-        self._signature, self._entries = self._load()
+        self._signature = self._look()
+        self._entries = self._read()
         self._look_at = clock() + LOOK_SECONDS
 
     def usable(self) -> int:
@@ -76,17 +77,23 @@ class Keyring:
             return
         # Set before the first await: whoever comes meanwhile goes on with what is known.
         self._look_at = self._clock() + LOOK_SECONDS
+        signature = self._look()
+        if signature == self._signature:
+            return
+        # Before it is read: a change in between is read twice, and what cannot be read only once.
+        self._signature = signature
         try:
-            if self._file.signature() != self._signature:
-                self._signature, self._entries = await asyncio.to_thread(self._load)
-                _log.warning("keys_read", keys=len(self._entries))
-        except (OSError, ConfigError) as error:
+            self._entries = await asyncio.to_thread(self._read)
+        except ConfigError as error:
             _log.error("keys_unreadable", reason=str(error))
+            return
+        _log.info("keys_read", keys=len(self._entries))
 
-    def _load(self) -> tuple[Signature, Mapping[str, KeyEntry]]:
-        # In this order: a change in between is read twice rather than never.
+    def _look(self) -> Signature | None:
         try:
-            signature = self._file.signature()
+            return self._file.signature()
         except OSError:
-            signature = (0, 0, 0)
-        return signature, {entry.id: entry for entry in self._file.read()}
+            return None
+
+    def _read(self) -> Mapping[str, KeyEntry]:
+        return {entry.id: entry for entry in self._file.read()}

@@ -15,12 +15,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.problems import (
     Forbidden,
-    HeadersTooLarge,
-    Misdirected,
     RequestTimeout,
-    UriTooLong,
     problem_response,
 )
+from service.api.refusals import HeadersTooLarge, Misdirected, UriTooLong
 from service.config_access import EdgeConfig
 from service.errors import BadRequest, ServiceError, UnsupportedMedia
 

@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
 from service.api.context import RequestContext
+from service.api.refusals import HeadersTooLarge, Misdirected, UriTooLong
 from service.api.tei_errors import TEI_PATHS, tei_response
 from service.api.validation import validation_problem
 from service.errors import (
@@ -58,27 +59,6 @@ class MethodNotAllowed(ServiceError):
 
     status = 405
     title = "Method Not Allowed"
-
-
-class UriTooLong(ServiceError):
-    """The request target is over a limit; the limit is in the extras."""
-
-    status = 414
-    title = "URI Too Long"
-
-
-class Misdirected(ServiceError):
-    """`Host` names a service that this one is not."""
-
-    status = 421
-    title = "Misdirected Request"
-
-
-class HeadersTooLarge(ServiceError):
-    """The header fields are over a limit."""
-
-    status = 431
-    title = "Request Header Fields Too Large"
 
 
 class RequestTimeout(ServiceError):

@@ -15,7 +15,8 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from service.api.middleware import SECURITY_HEADERS
-from service.api.problems import PROBLEM_MEDIA_TYPE, HeadersTooLarge, bare_problem
+from service.api.problems import PROBLEM_MEDIA_TYPE, bare_problem
+from service.api.refusals import HeadersTooLarge
 from service.config_access import EdgeConfig
 from service.errors import BadRequest, ServiceError, Unavailable
 

@@ -87,7 +87,9 @@ async def test_a_slip_of_the_pen_locks_nobody_out(ring: Ring, text: str | None):
     ring.later()
     with capture_logs() as logs:
         assert await ring.tenant(ring.key) == "acme"
-    assert [line["event"] for line in logs] == ["keys_unreadable"]
+        ring.later()
+        assert await ring.tenant(ring.key) == "acme"
+    assert [line["event"] for line in logs] == ["keys_unreadable"], "it complains once"
     assert ring.key.split("_", 2)[2] not in str(logs)
 
 

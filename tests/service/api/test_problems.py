@@ -9,12 +9,10 @@ from service import errors
 from service.api.problems import (
     PROBLEMS,
     Forbidden,
-    HeadersTooLarge,
     MethodNotAllowed,
-    Misdirected,
     RequestTimeout,
-    UriTooLong,
 )
+from service.api.refusals import HeadersTooLarge, Misdirected, UriTooLong
 from service.errors import ServiceError
 from tests.service.api.kit import assert_problem
 

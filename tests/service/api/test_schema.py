@@ -43,18 +43,18 @@ def session() -> None:
 
 @DOCUMENT.parametrize()
 @SHORT
-def test_every_answer_is_in_the_document(case: Case) -> None:
+def test_every_answer_is_in_the_document(case: Case[Any]) -> None:
     case.call_and_validate(checks=_checks(case))
 
 
 @DOCUMENT.include(path_regex=r"session_id", method=["GET", "HEAD", "POST"]).parametrize()
 @SHORT
-def test_so_it_is_for_a_session_that_exists(case: Case) -> None:
+def test_so_it_is_for_a_session_that_exists(case: Case[Any]) -> None:
     case.path_parameters["session_id"] = "s1"
     case.call_and_validate(checks=_checks(case))
 
 
-def _checks(case: Case) -> list[CheckFunction]:
+def _checks(case: Case[Any]) -> list[CheckFunction]:
     # Lines of JSON are no document of it: schemathesis would read the schema of a line in another way.
     lines = case.path.endswith("/stream")
     return CHECKS if lines else [*CHECKS, response_schema_conformance]
