@@ -28,8 +28,8 @@ class ContextualizedRequest(RequestModel):
     output_dimension: int | None = None
     """Accepted only if it is the model's width; `dimensions` likewise."""
     dimensions: int | None = None
-    output_dtype: Literal["float", "int8", "binary", "ubinary"] = "float"
-    """Type of the numbers; `int8` is scaled per vector, to be compared by cosine."""
+    output_dtype: Literal["float", "int8", "binary", "ubinary"] | None = None
+    """Type of the numbers, `float` by default; `int8` is scaled per vector, to be compared by cosine."""
     encoding_format: Literal["float", "base64", "base64_int8", "base64_binary"] | None = None
     """`base64` packs the numbers; `base64_int8` and `base64_binary` are Perplexity's. Default: a list with `inputs`,
     `base64_int8` with `input`."""

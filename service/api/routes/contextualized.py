@@ -101,5 +101,5 @@ def _embedding(answer: ChunkAnswer, body: ContextualizedRequest) -> Any:
         return packed(numbers(answer.embedding, "int8"))
     if form == "base64_binary":
         return packed(numbers(answer.embedding, "ubinary", "little"))
-    found = numbers(answer.embedding, body.output_dtype)
+    found = numbers(answer.embedding, body.output_dtype or "float")
     return packed(found) if form == "base64" else found

@@ -54,12 +54,10 @@ async def test_voyages_encodings(client):
     np.testing.assert_array_equal(floats(packed), np.float32(plain))
     kinds = {}
     for kind in ("int8", "binary", "ubinary"):
-        one, two = (
-            (await post(client, output_dtype=kind, encoding_format=form))["data"][0]["data"][0][
-                "embedding"
-            ]
-            for form in (None, "base64")
-        )
+        answers = [
+            await post(client, output_dtype=kind, encoding_format=form) for form in (None, "base64")
+        ]
+        one, two = (answer["data"][0]["data"][0]["embedding"] for answer in answers)
         dtype = np.uint8 if kind == "ubinary" else np.int8
         np.testing.assert_array_equal(np.frombuffer(base64.b64decode(two), dtype), one)
         kinds[kind] = np.array(one)
@@ -69,6 +67,13 @@ async def test_voyages_encodings(client):
         np.unpackbits(np.uint8(kinds["ubinary"]))[:8], np.array(plain) > 0
     )
     np.testing.assert_array_equal(kinds["binary"], kinds["ubinary"].astype(int) - 128)
+
+
+async def test_what_an_sdk_leaves_open_is_null(client):
+    nulls = dict.fromkeys(
+        ("input_type", "output_dtype", "output_dimension", "encoding_format", "chunk_size")
+    )
+    assert (await post(client, **nulls)) == await post(client)
 
 
 async def test_perplexitys_shape(client):
