@@ -9,6 +9,7 @@ from fastapi import Depends
 from service.api.context import RequestContext
 from service.api.dependencies import Context
 from service.api.services import Services
+from service.sessions.beginnings import RequestKey
 
 
 async def within_budget(context: Context) -> None:
@@ -21,8 +22,17 @@ Budgeted = Annotated[None, Depends(within_budget)]
 
 
 @asynccontextmanager
-async def room_for_a_session(services: Services, context: RequestContext) -> AsyncIterator[None]:
+async def room_for_a_session(
+    services: Services, context: RequestContext, request: RequestKey | None
+) -> AsyncIterator[None]:
     """Hold the place of one more session while it is made.
+
+    A request that is sent again is told of the session that it began, however many there are: it takes no place.
+
+    Args:
+        services: Know the sessions.
+        context: Whose session it is to be.
+        request: The request's key, None without one.
 
     Raises:
         RateLimited: the tenant has as many as it may have.
@@ -32,6 +42,7 @@ async def room_for_a_session(services: Services, context: RequestContext) -> Asy
         yield
         return
     async with services.door.meters.tenant_lock(context.tenant):
-        found = await services.catalog.list(context.tenant, None, most)
-        context.meter.require_session(len(found))
+        if await services.catalog.replay(context.tenant, request) is None:
+            found = await services.catalog.list(context.tenant, None, most)
+            context.meter.require_session(len(found))
         yield

@@ -13,7 +13,7 @@ from service.config_access import EdgeConfig
 from service.errors import NotFound, Unavailable
 from service.metrics import GatewayMetrics
 from service.ports import EncoderPort, ModelInfo
-from service.sessions.beginnings import Begun, Wish
+from service.sessions.beginnings import Begun, RequestKey, Wish
 from service.sessions.copies import SessionCopies
 from service.sessions.origins import NO_TRAITS, SessionTraits
 from service.sessions.records import SessionRecord
@@ -33,6 +33,10 @@ class CatalogPort(Protocol):
             Unprocessable: `model_has_no_memory`, `idempotency_key_reused`.
             Gone: The session that the key stands for is over.
         """
+        ...
+
+    async def replay(self, tenant: str, request: RequestKey | None) -> Begun | None:
+        """Return the session that a request with this key began, None if it began none."""
         ...
 
     async def traits(self, tenant: str, session_ids: Sequence[str]) -> Mapping[str, SessionTraits]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from service.errors import Conflict, NotFound, Unprocessable
 from service.ports import ModelInfo
-from service.sessions.beginnings import Beginnings, Begun, Wish, blank_record
+from service.sessions.beginnings import Beginnings, Begun, RequestKey, Wish, blank_record
 from service.sessions.codec import document_vector, encode, unread
 from service.sessions.completion import Completion
 from service.sessions.names import SESSION_ID
@@ -83,6 +83,15 @@ class SessionCatalog:
         return await self._beginnings.begin(
             Beginning(record, state, traits), wish.request, "create"
         )
+
+    async def replay(self, tenant: str, request: RequestKey | None) -> Begun | None:
+        """Return the session that a request with this key began, None if it began none.
+
+        Raises:
+            Unprocessable: `idempotency_key_reused`: the key stands for another request.
+            Gone: What it began is over.
+        """
+        return await self._beginnings.replay(tenant, request)
 
     async def traits(self, tenant: str, session_ids: Sequence[str]) -> Mapping[str, SessionTraits]:
         """Return what sessions are from their beginning on, by id; those without traits are left out."""

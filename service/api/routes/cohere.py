@@ -11,6 +11,7 @@ from service.api.dependencies import Context, Current, accepting
 from service.api.limits import at_most, require_dimensions
 from service.api.number_types import numbers, packed
 from service.api.openapi import json_request
+from service.api.quotas import within_budget
 from service.api.vectors import json_response
 from service.schemas.cohere import CohereEmbedRequest, CohereEmbedResponse, EmbeddingType
 
@@ -20,7 +21,7 @@ router = APIRouter(tags=["embeddings"])
 @router.post(
     "/v2/embed",
     operation_id="cohere_embed",
-    dependencies=[Depends(accepting)],
+    dependencies=[Depends(accepting), Depends(within_budget)],
     responses={200: {"model": CohereEmbedResponse}},
     openapi_extra=json_request(CohereEmbedRequest),
 )
@@ -36,6 +37,7 @@ async def cohere_embed(
     await require_dimensions(encoder, body.output_dimension, "output_dimension")
     result = await encoder.embed(texts, truncate=body.truncate == "END")
     context.times += result.times
+    context.charge(result.tokens)
     meta: dict[str, Any] = {
         "api_version": {"version": "2"},
         "billed_units": {"input_tokens": result.tokens},

@@ -12,6 +12,7 @@ from service.api.dependencies import Context, Current, accepting
 from service.api.limits import at_most, require_dimensions
 from service.api.number_types import numbers, packed
 from service.api.openapi import json_request
+from service.api.quotas import within_budget
 from service.api.vectors import json_response
 from service.ports import ChunkAnswer, EncoderPort, ReadCommand, ReadResult
 from service.schemas.contextualized import (
@@ -29,7 +30,7 @@ router = APIRouter(tags=["embeddings"])
 @router.post(
     "/v1/contextualizedembeddings",
     operation_id="create_contextualized_embeddings",
-    dependencies=[Depends(accepting)],
+    dependencies=[Depends(accepting), Depends(within_budget)],
     responses={200: {"model": ContextualizedResponse}},
     openapi_extra=json_request(ContextualizedRequest),
 )
@@ -61,6 +62,7 @@ async def create_contextualized_embeddings(
         ]
         data.append({"object": "list", "index": index, "data": rows})
     tokens = sum(result.tokens for result in results)
+    context.charge(tokens)
     usage = {"prompt_tokens": tokens, "total_tokens": tokens}
     return json_response({"object": "list", "data": data, "model": body.model, "usage": usage})
 

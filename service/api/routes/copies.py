@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Query, Response
 from service.api.body import json_body, raw_body
 from service.api.dependencies import (
     AppendConditions,
+    Context,
     Current,
     IdempotencyKey,
     SessionId,
@@ -15,6 +16,7 @@ from service.api.dependencies import (
     accepting,
 )
 from service.api.openapi import json_request, request_body
+from service.api.quotas import room_for_a_session
 from service.api.session_answers import begun_response, position_headers
 from service.schemas.copies import BegunSession, ForkRequest
 from service.sessions.beginnings import RequestKey, Wish, request_digest
@@ -45,6 +47,7 @@ async def fork_session(
     tenant: Tenant,
     session_id: SessionId,
     conditions: AppendConditions,
+    context: Context,
 ) -> Response:
     """Begin a session that shares the past of another: all of it, or up to a number after which its state is kept.
 
@@ -57,9 +60,10 @@ async def fork_session(
         request = RequestKey(conditions.idempotency_key, digest)
     metadata = None if body.metadata is None else metadata_text(body.metadata)
     wish = Wish(body.id, metadata, request)
-    begun = await services.copies.forks.fork(
-        tenant, session_id, wish, body.at_seq, conditions.if_match
-    )
+    async with room_for_a_session(services, context, request):
+        begun = await services.copies.forks.fork(
+            tenant, session_id, wish, body.at_seq, conditions.if_match
+        )
     return await begun_response(services, begun)
 
 
@@ -99,6 +103,7 @@ async def import_session(
     services: Current,
     tenant: Tenant,
     key: IdempotencyKey,
+    context: Context,
     session_id: Annotated[str | None, Query(alias="id", pattern=SESSION_ID.pattern)] = None,
 ) -> Response:
     """Begin a session from an exported file, if all of it verifies; it goes on bit for bit as the exported one would.
@@ -113,7 +118,8 @@ async def import_session(
     request = None
     if key is not None:
         request = RequestKey(key, request_digest(f"import {session_id}", body))
-    begun = await services.copies.transfers.adopt(
-        tenant, info, contents, Wish(session_id, None, request)
-    )
+    async with room_for_a_session(services, context, request):
+        begun = await services.copies.transfers.adopt(
+            tenant, info, contents, Wish(session_id, None, request)
+        )
     return await begun_response(services, begun)

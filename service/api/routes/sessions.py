@@ -72,7 +72,7 @@ async def create_session(
     if key is not None:
         request = RequestKey(key, request_digest("create", body.model_dump(mode="json")))
     wish = Wish(body.id, metadata_text(body.metadata), request)
-    async with room_for_a_session(services, context):
+    async with room_for_a_session(services, context, request):
         begun = await services.catalog.begin(tenant, info, wish, SessionTraits(indexed=body.index))
     return await begun_response(services, begun)
 

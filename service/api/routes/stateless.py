@@ -9,6 +9,7 @@ from service.api.body import json_body
 from service.api.dependencies import Context, Current, Tenant, accepting
 from service.api.limits import at_most
 from service.api.openapi import json_request
+from service.api.quotas import within_budget
 from service.api.stateless_answers import token_json
 from service.api.vectors import encode_vector, json_response
 from service.ports import ReadCommand
@@ -21,7 +22,7 @@ router = APIRouter(tags=["sessions"])
 @router.post(
     "/v1/sessions/stateless",
     operation_id="append_stateless",
-    dependencies=[Depends(accepting)],
+    dependencies=[Depends(accepting), Depends(within_budget)],
     responses={200: {"model": StatelessResponse}},
     openapi_extra=json_request(StatelessRequest),
 )
@@ -41,6 +42,7 @@ async def append_stateless(
     command = ReadCommand(tuple(body.chunks), state.state, state.next_seq, state.fingerprint)
     result = await services.encoder(state.model).read(command)
     context.times += result.times
+    context.charge(sum(chunk.tokens for chunk in result.answers))
     following = TokenState(state.model, state.fingerprint, result.next_seq, result.state)
     encoding = body.encoding_format
     answer: dict[str, Any] = {

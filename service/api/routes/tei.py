@@ -9,6 +9,7 @@ from service.api.body import json_body
 from service.api.dependencies import Context, Current, accepting
 from service.api.limits import at_most, require_dimensions
 from service.api.openapi import json_request
+from service.api.quotas import within_budget
 from service.api.services import Services
 from service.api.vectors import json_response
 from service.errors import InternalError
@@ -32,7 +33,7 @@ Model = Annotated[str, Depends(chosen_model)]
 @router.post(
     "/embed",
     operation_id="tei_embed",
-    dependencies=[Depends(accepting)],
+    dependencies=[Depends(accepting), Depends(within_budget)],
     responses={200: {"model": tei.TeiVectors}},
     openapi_extra=json_request(tei.TeiEmbedRequest),
 )
@@ -50,9 +51,11 @@ async def embed(
     if body.normalize:
         result = await encoder.embed(body.inputs, truncate=truncate)
         context.times += result.times
+        context.charge(result.tokens)
         return json_response(list(result.vectors))
     whole = await encoder.encode(body.inputs, truncate=truncate)
     context.times += whole.embedded.times
+    context.charge(whole.embedded.tokens)
     means = [text.vectors.mean(0, dtype=np.float64).astype(np.float32) for text in whole.texts]
     return json_response(means)
 
@@ -60,7 +63,7 @@ async def embed(
 @router.post(
     "/embed_all",
     operation_id="tei_embed_all",
-    dependencies=[Depends(accepting)],
+    dependencies=[Depends(accepting), Depends(within_budget)],
     responses={200: {"model": tei.TeiTokenVectors}},
     openapi_extra=json_request(tei.TeiEmbedAllRequest),
 )
@@ -75,6 +78,7 @@ async def embed_all(
     encoder = services.encoder(model)
     result = await encoder.encode(body.inputs, truncate=bool(body.truncate))
     context.times += result.embedded.times
+    context.charge(result.embedded.tokens)
     return json_response([np.ascontiguousarray(text.vectors) for text in result.texts])
 
 
@@ -108,7 +112,7 @@ async def tokenize(
 @router.post(
     "/similarity",
     operation_id="tei_similarity",
-    dependencies=[Depends(accepting)],
+    dependencies=[Depends(accepting), Depends(within_budget)],
     responses={200: {"model": tei.TeiScores}},
     openapi_extra=json_request(tei.TeiSimilarityRequest),
 )
@@ -124,6 +128,7 @@ async def similarity(
     truncate = body.parameters is not None and bool(body.parameters.truncate)
     result = await services.encoder(model).embed(texts, truncate=truncate)
     context.times += result.times
+    context.charge(result.tokens)
     return json_response(np.ascontiguousarray(result.vectors[1:] @ result.vectors[0]))
 
 

@@ -19,7 +19,7 @@ from service.config_access import EdgeConfig
 from service.errors import Conflict, Gone, NotFound, PreconditionFailed, Unprocessable
 from service.metrics import GatewayMetrics
 from service.ports import ModelInfo, StageTimes
-from service.sessions.beginnings import Begun, Wish
+from service.sessions.beginnings import Begun, RequestKey, Wish
 from service.sessions.copies import SessionCopies
 from service.sessions.origins import NO_TRAITS, SessionTraits
 from service.sessions.records import SessionRecord
@@ -67,6 +67,9 @@ class FakeCatalog:
         )
         self._records[name] = record
         return Begun(record, traits, replayed=False)
+
+    async def replay(self, tenant: str, request: RequestKey | None) -> Begun | None:
+        return None
 
     async def traits(self, tenant: str, session_ids: Sequence[str]) -> dict[str, SessionTraits]:
         return {}

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 
+from service.access import Door
 from service.api.app import Services, create_app
 from service.config import LimitsConfig
 from service.metrics import GatewayMetrics
@@ -71,6 +72,7 @@ class ReadingApi:
     retention: Retention = field(default_factory=lambda: Retention(snapshots=2, snapshot_every=2))
     secret: bytes = b"s" * 32
     clock: Callable[[], float] = time.time
+    door: Door = field(default_factory=Door)
 
     def __post_init__(self) -> None:
         self.metrics = GatewayMetrics()
@@ -84,6 +86,7 @@ class ReadingApi:
             metrics=self.metrics,
             scrape=self._scrape,
             draining=lambda: False,
+            door=self.door,
         )
         self.app = create_app(self.services)
 

@@ -35,7 +35,7 @@ async def test_each_chunk_is_what_a_session_would_have_given():
     api = ReadingApi()
     async with api.client() as client:
         body = await post(client, model="fake")
-        assert api.store._sessions == {}
+        assert await api.store.list("public", None, 1) == []
         for index, chunks in enumerate(DOCUMENTS):
             await begin(client, f"s{index}")
             stored = await append(client, f"s{index}", *chunks)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -12,9 +13,11 @@ from fastapi.routing import APIRoute
 from service.api.app import _ROUTERS
 from service.api.dependencies import accepting
 from service.api.quotas import within_budget
+from service.api.tei_errors import TEI_PATHS
 from service.config_access import RateLimits
 from tests.service.api.keys import Keys, bearer
 from tests.service.api.kit import PLAIN, Api, assert_problem, events_of
+from tests.service.api.reading_kit import FILE, ReadingApi, begin
 
 EMBED = {"model": "infini", "input": "four words of text"}
 
@@ -41,26 +44,46 @@ async def test_requests_per_second(tmp_path: Path):
         assert (await client.get("/health/live")).status_code == 200
 
 
-@pytest.mark.parametrize(
-    ("path", "body"),
-    [
-        ("/v1/embeddings", EMBED),
-        ("/v1/encode", EMBED),
-        ("/v1/attention", {"model": "infini", "input": "four words of text"}),
-        ("/v1/sessions/s1/chunks", {"chunks": ["four words of text"]}),
-        ("/v1/sessions/s1/query", {"texts": ["four words of text"]}),
-        ("/v1/sessions/s1/complete", {"revisit": True, "first_seq": 0, "chunks": ["a b c d"]}),
-    ],
-)
+READINGS: list[tuple[str, dict[str, Any]]] = [
+    ("/v1/embeddings", EMBED),
+    ("/v1/encode", EMBED),
+    ("/v1/attention", {"model": "infini", "input": "four words of text"}),
+    ("/v1/sessions/s1/chunks", {"chunks": ["four words of text"]}),
+    ("/v1/sessions/s1/query", {"texts": ["four words of text"]}),
+    ("/v1/sessions/s1/complete", {"revisit": True, "first_seq": 0, "chunks": ["a b c d"]}),
+    ("/v1/sessions/stateless", {"chunks": ["four words of text"]}),
+    ("/v1/contextualizedembeddings", {"model": "infini", "inputs": [["four words"], ["of text"]]}),
+    (
+        "/v2/embed",
+        {"model": "infini", "input_type": "search_query", "texts": ["four words of text"]},
+    ),
+    ("/embed", {"inputs": "four words of text"}),
+    ("/embed", {"inputs": "four words of text", "normalize": False}),
+    ("/embed_all", {"inputs": "four words of text"}),
+    ("/similarity", {"inputs": {"source_sentence": "a b", "sentences": ["c d"]}}),
+]
+
+
+@pytest.mark.parametrize(("path", "body"), READINGS)
 async def test_tokens_per_minute(tmp_path: Path, path, body):
     async with limited(tmp_path, RateLimits(tokens_per_minute=5)) as client:
         await client.post("/v1/sessions", json={"model": "infini", "id": "s1"})
         if path.endswith("complete"):
             await client.post("/v1/sessions/s1/chunks", json={"chunks": ["a b c d"]})
-        while (answer := await client.post(path, json=body)).status_code == 200:
-            assert "tokens" in answer.headers["ratelimit-policy"]
-        problem = assert_problem(answer, 429, "rate_limited")
-        assert problem["limit"] == "tokens_per_minute"
+        if path.endswith("stateless"):
+            begun = await client.post("/v1/sessions", json={"model": "infini", "stateless": True})
+            body = {**body, "state_token": begun.json()["state_token"]}
+        answers = [await client.post(path, json=body) for _ in range(4)]
+        statuses = [answer.status_code for answer in answers]
+        # What is left of the five tokens lets one request in, or two; no more.
+        assert statuses in ([200, 429, 429, 429], [200, 200, 429, 429])
+        assert "tokens" in answers[0].headers["ratelimit-policy"]
+        answer = answers[-1]
+        if path in TEI_PATHS:
+            assert answer.json()["error_type"] == "overloaded"
+        else:
+            problem = assert_problem(answer, 429, "rate_limited")
+            assert problem["limit"] == "tokens_per_minute"
         assert 0 < int(answer.headers["retry-after"]) <= 180
         # What reads no text goes on.
         assert (await client.get("/v1/sessions/s1")).status_code == 200
@@ -103,8 +126,54 @@ async def test_open_sessions(tmp_path: Path):
         assert again.status_code == 201
 
 
-FREE = {"/v1/sessions", "/v1/tokenize"}
-"""Routes that take work and encode nothing."""
+async def test_every_way_to_begin_a_session_needs_room(tmp_path: Path):
+    keys = Keys(tmp_path)
+    headers = bearer(keys.add("acme", RateLimits(open_sessions=2)))
+    async with ReadingApi(door=keys.door()).client() as client:
+        client.headers.update(headers)
+        await begin(client, index=True)
+        file = (await client.get("/v1/sessions/s/export")).content
+        first = await _begin_by(client, "fork", file, "kept")
+        assert first.status_code == 201
+        for way in WAYS:
+            body = assert_problem(await _begin_by(client, way, file, way), 429, "rate_limited")
+            assert body["limit"] == "open_sessions"
+        again = await _begin_by(client, "fork", file, "kept")
+        assert again.json() == {**first.json(), "replayed": True}
+        stateless = await client.post("/v1/sessions", json={"model": "fake", "stateless": True})
+        assert stateless.status_code == 201
+        newest = first.json()["id"]
+        for way in WAYS:
+            await client.delete(f"/v1/sessions/{newest}")
+            made = await asyncio.gather(
+                *(_begin_by(client, way, file, f"{way}-{i}") for i in range(4))
+            )
+            assert sorted(answer.status_code for answer in made) == [201] + [429] * 3
+            [newest] = (answer.json()["id"] for answer in made if answer.status_code == 201)
+
+
+WAYS = ("create", "fork", "import")
+
+
+async def _begin_by(client: httpx.AsyncClient, way: str, file: bytes, key: str) -> httpx.Response:
+    headers = {"idempotency-key": key}
+    if way == "create":
+        body = {"model": "fake", "index": True}
+        return await client.post("/v1/sessions", json=body, headers=headers)
+    if way == "fork":
+        return await client.post("/v1/sessions/s/fork", headers=headers)
+    return await client.post("/v1/sessions/import", content=file, headers=headers | FILE)
+
+
+FREE = {
+    "/v1/sessions",
+    "/v1/sessions/{session_id}/fork",
+    "/v1/sessions/import",
+    "/v1/sessions/{session_id}/memory",
+    "/v1/tokenize",
+    "/tokenize",
+}
+"""Routes that take work and encode no text of the caller's."""
 
 
 def test_every_route_that_encodes_looks_at_the_budget():

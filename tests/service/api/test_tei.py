@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from service.api.tei_errors import TEI_PATHS
+from service.config_access import RateLimits
 from service.errors import OutOfStorage, Unavailable
 from tests.service.api.fake_vectors import fake_vector
-from tests.service.api.kit import INFINI, STATELESS
+from tests.service.api.keys import Keys, bearer
+from tests.service.api.kit import INFINI, STATELESS, Api
 
 LONG = "word " * 20
 
@@ -142,3 +144,25 @@ async def test_failures(api, error, status, kind):
         answer = await client.post("/embed", json={"inputs": "x"})
     assert "secret" not in refused(answer, status, kind)
     assert ("retry-after" in answer.headers) == (status in {429, 503})
+
+
+async def test_refusals_of_strangers_have_that_body(tmp_path):
+    keys = Keys(tmp_path)
+    key = bearer(keys.add("acme", RateLimits(requests_per_second=0.01)))
+    metrics = bearer(keys.add("acme", scope="metrics"))
+    api = Api(door=keys.door(), hosts=frozenset({"test"}))
+    body = {"inputs": "x"}
+    async with api.client() as client:
+        answer = await client.post("/embed", json=body)
+        assert "lsk_" in refused(answer, 401, "validation")
+        assert answer.headers["www-authenticate"] == 'Bearer realm="longstream"'
+        answer = await client.post("/embed", json=body, headers=metrics)
+        refused(answer, 403, "validation")
+        answer = await client.post("/embed", json=body, headers={**key, "host": "elsewhere"})
+        refused(answer, 421, "validation")
+        answer = await client.post("/embed", json=body, headers={**key, "content-encoding": "br"})
+        refused(answer, 415, "validation")
+        assert (await client.post("/embed", json=body, headers=key)).status_code == 200
+        answer = await client.post("/embed", json=body, headers=key)
+        assert "requests per second" in refused(answer, 429, "overloaded")
+        assert answer.headers["retry-after"] == "100"

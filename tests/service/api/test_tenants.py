@@ -12,6 +12,8 @@ from fastapi.routing import APIRoute
 
 from service.api.app import _ROUTERS, create_app
 from service.sessions.catalog import SessionCatalog
+from service.sessions.copies import SessionCopies
+from service.sessions.session_file import MEDIA_TYPE
 from service.sessions.stores import MemoryStore
 from tests.service.api.keys import Keys, bearer
 from tests.service.api.kit import PLAIN, Api, assert_problem
@@ -43,6 +45,15 @@ OPERATIONS: dict[tuple[str, str], list[dict[str, Any]]] = {
         {"json": {"revisit": True, "first_seq": 0, "chunks": ["a"]}},
         {"headers": {"if-match": "*"}},
     ],
+    ("POST", "/fork"): [
+        {},
+        {"json": {"id": "mine", "at_seq": 0}},
+        {"json": {"at_seq": 7}},
+        {"headers": {"idempotency-key": "k"}},
+        {"headers": {"if-match": '"x.0"'}},
+    ],
+    ("GET", "/export"): [{}, {"params": {"answers": "false"}}],
+    ("GET", "/memory"): [{}],
 }
 CASES = [(*operation, call) for operation, calls in OPERATIONS.items() for call in calls]
 
@@ -68,7 +79,12 @@ async def two(tmp_path: Path) -> AsyncIterator[Two]:
     theirs, mine = bearer(keys.add("acme")), bearer(keys.add("zeta"))
     api = Api()
     async with MemoryStore() as store:
-        services = replace(api.services, catalog=SessionCatalog(store), door=keys.door())
+        services = replace(
+            api.services,
+            catalog=SessionCatalog(store),
+            copies=SessionCopies(store, api.limits.import_bytes),
+            door=keys.door(),
+        )
         api.app = create_app(services)
         async with api.client() as client:
             body = {"model": "infini", "id": THEIRS}
@@ -135,3 +151,55 @@ async def test_a_list_has_the_callers_own_only(two: Two):
     for headers, ids in ((two.theirs, [THEIRS]), (two.mine, ["mine"])):
         listed = (await two.client.get("/v1/sessions", headers=headers)).json()
         assert [session["id"] for session in listed["data"]] == ids
+
+
+async def test_a_copy_is_of_the_tenant_that_made_it(two: Two):
+    path = f"/v1/sessions/{THEIRS}"
+    file = (await two.client.get(f"{path}/export", headers=two.theirs)).content
+    for tenant in (two.theirs, two.mine):
+        made = await two.client.post(
+            "/v1/sessions/import?id=copy",
+            content=file,
+            headers={**tenant, "content-type": MEDIA_TYPE},
+        )
+        assert made.status_code == 201
+    forked = await two.client.post(f"{path}/fork", json={"id": "fork"}, headers=two.theirs)
+    assert forked.status_code == 201
+    for headers, ids in ((two.theirs, ["copy", "fork", THEIRS]), (two.mine, ["copy"])):
+        listed = (await two.client.get("/v1/sessions", headers=headers)).json()
+        assert [session["id"] for session in listed["data"]] == ids
+
+
+async def test_a_request_key_is_of_its_tenant(two: Two):
+    begun = []
+    for tenant in (two.theirs, two.mine, two.theirs):
+        made = await two.client.post(
+            "/v1/sessions", json={"model": "infini"}, headers={**tenant, "idempotency-key": "k"}
+        )
+        assert made.status_code == 201
+        begun.append((made.json()["id"], made.json()["replayed"]))
+    (first, _), (second, replayed), again = begun
+    assert (first != second, replayed, again) == (True, False, (first, True))
+
+
+async def test_a_state_token_of_another_tenant_is_like_one_that_never_was(two: Two):
+    body = {"model": "infini", "stateless": True}
+    made = await two.client.post("/v1/sessions", json=body, headers=two.theirs)
+    token = made.json()["state_token"]
+    forged = token[:-4] + ("AAAA" if token[-4:] != "AAAA" else "BBBB")
+    answers = [
+        await two.client.post(
+            "/v1/sessions/stateless",
+            json={"state_token": shown, "chunks": ["a"]},
+            headers=two.mine,
+        )
+        for shown in (token, forged)
+    ]
+    assert _without_ids(answers[0]) == _without_ids(answers[1])
+    assert_problem(answers[0], 422, "invalid_state_token")
+    own = await two.client.post(
+        "/v1/sessions/stateless",
+        json={"state_token": token, "chunks": ["a"]},
+        headers=two.theirs,
+    )
+    assert own.status_code == 200

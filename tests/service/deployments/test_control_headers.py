@@ -1,5 +1,6 @@
 """Headers that steer Ray Serve's own proxy have no effect: our gateway never shows them to Serve."""
 
+import time
 from typing import Any
 
 import httpx
@@ -11,8 +12,10 @@ from service.deployments.ports import RayEncoder
 from service.metrics import GatewayMetrics
 from service.ports import AppendResult, ChunkAnswer, StageTimes
 from service.sessions.catalog import SessionCatalog
+from service.sessions.copies import SessionCopies
+from service.sessions.state_tokens import StateTokens
 from service.sessions.stores import MemoryStore
-from tests.service.api.fake import fake_vector
+from tests.service.api.fake_vectors import fake_vector
 from tests.service.api.kit import INFINI
 from tests.service.deployments.fakes import FakeHandle
 
@@ -48,6 +51,8 @@ async def _calls(headers: dict[str, str]) -> list[Any]:
         services = Services(
             encoders={"infini": RayEncoder("infini", handle)},  # type: ignore[arg-type] # a stand-in
             catalog=SessionCatalog(store),
+            copies=SessionCopies(store, LimitsConfig().import_bytes),
+            tokens=StateTokens(b"s" * 32, 60, time.time),
             limits=LimitsConfig(),
             metrics=GatewayMetrics(),
             scrape=scrape,
