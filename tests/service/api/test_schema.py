@@ -13,6 +13,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from service.sessions.session_file import MEDIA_TYPE
 from tests.service.api.kit import Api
 
 CHECKS: list[CheckFunction] = [
@@ -20,6 +21,7 @@ CHECKS: list[CheckFunction] = [
     status_code_conformance,
     content_type_conformance,
 ]
+schemathesis.serializer.alias(MEDIA_TYPE, "application/octet-stream")
 API = Api()
 DOCUMENT = schemathesis.openapi.from_asgi("/openapi.json", API.app)
 SHORT = settings(
