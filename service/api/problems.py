@@ -101,6 +101,7 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
     "request_in_progress": Problem(Conflict, _PASSING),
     "model_changed": Problem(Conflict, _FINAL),
     "session_deleted": Problem(Gone),
+    "session_expired": Problem(Gone),
     "session_lost": Problem(Gone),
     "precondition_failed": Problem(PreconditionFailed),
     "payload_too_large": Problem(PayloadTooLarge, _CLOSE),
@@ -160,8 +161,9 @@ def problem_response(error: Exception, scope: Scope) -> Response:
     public = public_error(error, scope)
     row = PROBLEMS.get(public.code)
     headers = dict((row and row.headers) or {})
-    if public.retry_after_s is not None:
-        headers["retry-after"] = str(public.retry_after_s)
+    retry_after_s = public.extras.get("retry_after_s", public.retry_after_s)
+    if retry_after_s is not None:
+        headers["retry-after"] = str(retry_after_s)
     body = b"" if scope["method"] == "HEAD" else orjson.dumps(problem_body(public, scope))
     return Response(body, public.status, headers, PROBLEM_MEDIA_TYPE)
 

@@ -18,13 +18,18 @@ class CatalogPort(Protocol):
     """Sessions as values: everything about them that needs no model."""
 
     async def create(
-        self, tenant: str, model: ModelInfo, session_id: str | None, metadata: str
+        self,
+        tenant: str,
+        model: ModelInfo,
+        session_id: str | None,
+        metadata: str,
+        ttl_seconds: float | None = None,
     ) -> SessionRecord:
-        """Begin a session.
+        """Begin a session that expires after idling `ttl_seconds`; None for the operator's default.
 
         Raises:
             Conflict: `session_exists`.
-            Unprocessable: `model_has_no_memory`.
+            Unprocessable: `model_has_no_memory`; `validation_error` for too long a life.
         """
         ...
 

@@ -94,10 +94,20 @@ class AsyncLongstreamClient(AsyncTokenCalls):
         return await self._run(flows.embed(texts, model, self._retry, truncate=truncate))
 
     async def create_session(
-        self, model: str, session_id: str | None = None, metadata: Mapping[str, Any] | None = None
+        self,
+        model: str,
+        session_id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        *,
+        ttl_seconds: int | None = None,
     ) -> Session:
-        """Open a session; the client chooses an id if none is given. `Conflict` if it exists."""
-        return await self._run(flows.create_session(model, session_id, metadata, self._retry))
+        """Open a session; the client chooses an id if none is given. `Conflict` if it exists.
+
+        It expires `ttl_seconds` after its last chunk; None leaves that to the service, which may keep it for ever.
+        """
+        return await self._run(
+            flows.create_session(model, session_id, metadata, ttl_seconds, self._retry)
+        )
 
     async def session(self, session_id: str) -> Session:
         """Describe a session."""

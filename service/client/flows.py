@@ -56,13 +56,19 @@ def embed(
 
 
 def create_session(
-    model_id: str, session_id: str | None, metadata: Mapping[str, Any] | None, retry: RetryPolicy
+    model_id: str,
+    session_id: str | None,
+    metadata: Mapping[str, Any] | None,
+    ttl_seconds: int | None,
+    retry: RetryPolicy,
 ) -> Flow[Session]:
     """Open a session; the id is always ours, so that a lost answer can be asked for again."""
     name = f"session-{uuid.uuid4().hex}" if session_id is None else session_id
     body: dict[str, Any] = {"model": model_id, "id": name}
     if metadata is not None:
         body["metadata"] = _object(metadata)
+    if ttl_seconds is not None:
+        body["ttl_seconds"] = ttl_seconds
     call = Call("POST", "/v1/sessions", body=encoded_json(body))
     try:
         answer = yield from exchange(call, retry)

@@ -101,6 +101,7 @@ class Session:
         metadata: The caller's own JSON object.
         etag: Entity tag; changes with every chunk and with completion.
         completed: True once it takes no more chunks.
+        expires_at: Unix time at which it expires unless something is appended before, seconds; None for never.
     """
 
     id: str
@@ -115,6 +116,7 @@ class Session:
     metadata: dict[str, Any]
     etag: str
     completed: bool
+    expires_at: float | None = None
 
     @classmethod
     def of(cls, body: Json) -> Self:
@@ -132,6 +134,7 @@ class Session:
             metadata=dict(body.get("metadata") or {}),
             etag=str(body["etag"]),
             completed=bool(body["completed"]),
+            expires_at=None if body.get("expires_at") is None else float(body["expires_at"]),
         )
 
 

@@ -1,6 +1,6 @@
 """`/v1/sessions`: a document that is still being read."""
 
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import FailFast, Field, JsonValue
 
@@ -19,6 +19,8 @@ ReturnMembers = Annotated[
     list[ReturnMember], Field(max_length=len(get_args(ReturnMember))), FailFast()
 ]
 """Members; the first that is none, or one too many, ends the check."""
+MAX_TTL_SECONDS: Final = 10_000_000_000
+"""Some three hundred years; the operator may allow less."""
 FirstSeq = Annotated[int, Field(ge=0, le=MAX_SEQ)]
 
 
@@ -31,6 +33,8 @@ class CreateSessionRequest(RequestModel):
     """Your own id; the server chooses one if it is left out."""
     metadata: dict[str, JsonValue] = Field(default_factory=dict)
     """Any JSON object; kept and returned, never read."""
+    ttl_seconds: int | None = Field(default=None, ge=1, le=MAX_TTL_SECONDS)
+    """Seconds it lives after its last append; the operator's default, which may be for ever, if left out."""
 
 
 class AppendRequest(RequestModel):
@@ -63,6 +67,10 @@ class Session(ResponseModel):
     created_at: float
     """Unix time, seconds."""
     updated_at: float
+    ttl_seconds: float | None
+    """How long it lives after its last append or its completion; null for ever."""
+    expires_at: float | None
+    """Unix time, seconds, at which it expires unless something is appended before; null for never."""
     metadata: dict[str, Any]
     etag: str
     """Changes with every chunk, and when the session is completed."""

@@ -7,15 +7,16 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from service.errors import BadRequest, Conflict, NotFound, Unprocessable
+from service.errors import BadRequest, Conflict, Gone, NotFound, Unprocessable
 from service.ports import ModelInfo
 from service.sessions.codec import document_vector, encode, unread
 from service.sessions.completion import Completion
+from service.sessions.lifetimes import FOREVER, Lifetimes, is_expired, is_forgotten
 from service.sessions.names import SESSION_ID
 from service.sessions.observer import SessionObserver, SilentObserver
-from service.sessions.protocol import require_etag, tombstone
+from service.sessions.protocol import require_etag, require_open, tombstone
 from service.sessions.records import SessionRecord
-from service.sessions.recovery import Recovery, known
+from service.sessions.recovery import Recovery, known, remembered
 from service.sessions.stores.base import SessionStore
 
 _RANDOM_BYTES = 16
@@ -28,7 +29,8 @@ class SessionCatalog:
     Args:
         store: Where sessions live; open.
         clock: Unix time, seconds.
-        observer: Told of `create`, `complete`, `delete` and `lost`.
+        observer: Told of `create`, `complete`, `delete`, `forget` and `lost`.
+        lifetimes: How long sessions live.
     """
 
     def __init__(
@@ -36,15 +38,22 @@ class SessionCatalog:
         store: SessionStore,
         clock: Callable[[], float] = time.time,
         observer: SessionObserver | None = None,
+        lifetimes: Lifetimes = FOREVER,
     ) -> None:
         self._store = store
+        self._lifetimes = lifetimes
         self._clock = clock
         self._observer: SessionObserver = observer or SilentObserver()
         self._recovery = Recovery(store, clock, self._observer)
         self._completion = Completion(store, clock, self._observer)
 
     async def create(
-        self, tenant: str, model: ModelInfo, session_id: str | None = None, metadata: str = "{}"
+        self,
+        tenant: str,
+        model: ModelInfo,
+        session_id: str | None = None,
+        metadata: str = "{}",
+        ttl_seconds: float | None = None,
     ) -> SessionRecord:
         """Begin a session.
 
@@ -53,11 +62,12 @@ class SessionCatalog:
             model: The model that will read it.
             session_id: The client's choice, or None for a random one of 128 bits.
             metadata: The client's JSON object, as text.
+            ttl_seconds: How long it may idle before it expires; None for the operator's default.
 
         Raises:
-            Unprocessable: `model_has_no_memory`.
+            Unprocessable: `model_has_no_memory`; `validation_error` for a life longer than there are.
             BadRequest: `invalid_request`: the id has characters an id cannot have.
-            Conflict: `session_exists`, also where the id was used by a session that is gone.
+            Conflict: `session_exists`, also where the id was used by a session that is gone and not yet forgotten.
         """
         if model.memory_bytes == 0:
             raise Unprocessable(
@@ -88,27 +98,50 @@ class SessionCatalog:
             metadata=metadata,
             state_bytes=len(state),
         )
-        if not await self._store.create(record, state):
+        record = self._lifetimes.begin(record, ttl_seconds)
+        if not await self._store.create(record, state) and not (
+            await self._make_room(record) and await self._store.create(record, state)
+        ):
             raise Conflict(
                 "session_exists",
-                f"session {record.id} exists or existed; ids are used once",
+                f"session {record.id} exists, or did not long ago; begin another",
                 param="id",
             )
         self._observer.event("create")
         return record
+
+    async def _make_room(self, record: SessionRecord) -> bool:
+        """Remove what has the id of `record` and is forgotten already; False if it is still remembered."""
+        old = await self._store.get(record.tenant, record.id)
+        if old is None:
+            return True
+        if not is_forgotten(old, record.created_at):
+            return False
+        if await self._store.forget(old):
+            self._observer.event("forget")
+        return True
 
     async def get(self, tenant: str, session_id: str) -> SessionRecord:
         """Return an open session.
 
         Raises:
             NotFound: `session_not_found`.
-            Gone: `session_deleted`, `session_lost`.
+            Gone: `session_deleted`, `session_expired`, `session_lost`.
         """
-        return known(await self._store.get(tenant, _possible(session_id)), session_id)
+        record = await self._store.get(tenant, _possible(session_id))
+        return known(record, session_id, self._clock())
 
     async def list(self, tenant: str, after: str | None, limit: int) -> list[SessionRecord]:
         """Return a tenant's open sessions by ascending id, those after `after`, at most `limit`."""
-        return await self._store.list(tenant, after, limit)
+        now = self._clock()
+        found: list[SessionRecord] = []
+        while len(found) < limit:
+            page = await self._store.list(tenant, after, limit)
+            found += [record for record in page if not is_expired(record, now)]
+            if len(page) < limit:
+                break
+            after = page[-1].id
+        return found[:limit]
 
     async def document(
         self, tenant: str, session_id: str
@@ -133,7 +166,7 @@ class SessionCatalog:
     async def delete(
         self, tenant: str, session_id: str, if_match: tuple[str, ...] | None = None
     ) -> None:
-        """End a session: state, chunks and answers go, the id stays taken.
+        """End a session: state, chunks and answers go, the id stays taken for a while. A lost session is erased too.
 
         Args:
             tenant: Its owner.
@@ -142,14 +175,17 @@ class SessionCatalog:
 
         Raises:
             NotFound: `session_not_found`.
-            Gone: `session_deleted`, `session_lost`.
+            Gone: `session_deleted`, `session_expired`.
             PreconditionFailed: `if_match` names only other versions.
             Conflict: `request_in_progress` if appends keep winning against a conditional delete.
         """
         for _ in range(_DELETE_TRIES):
-            record = await self.get(tenant, session_id)
+            now = self._clock()
+            record = remembered(await self._found(tenant, session_id), session_id, now)
+            if record.status != "lost":
+                require_open(record, now)
             require_etag(record, if_match)
-            grave = tombstone(record, "deleted", self._clock())
+            grave = tombstone(record, "deleted", now)
             version = None if if_match is None else record.version
             if await self._store.bury(grave, expected_version=version):
                 self._observer.event("delete")
@@ -157,6 +193,14 @@ class SessionCatalog:
         raise Conflict(
             "request_in_progress", f"session {session_id} is being written to; try again"
         )
+
+    async def _found(self, tenant: str, session_id: str) -> SessionRecord | None:
+        """Return the record, also of a session that is found to be lost just now."""
+        name = _possible(session_id)
+        try:
+            return await self._store.get(tenant, name)
+        except Gone:
+            return await self._store.get(tenant, name)
 
 
 def _possible(session_id: str) -> str:

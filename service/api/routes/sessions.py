@@ -45,7 +45,7 @@ async def create_session(
     """Begin a session."""
     info = await services.encoder(body.model).info()
     metadata = _metadata_text(body.metadata)
-    record = await services.catalog.create(tenant, info, body.id, metadata)
+    record = await services.catalog.create(tenant, info, body.id, metadata, body.ttl_seconds)
     headers = {"location": f"/v1/sessions/{record.id}", "etag": entity_tag(record)}
     return json_response(session_json(record, info.memory_bytes), 201, headers)
 
@@ -126,7 +126,7 @@ async def get_session_embedding(
 async def delete_session(
     services: Current, tenant: Tenant, session_id: SessionId, tags: IfMatch
 ) -> Response:
-    """End a session; its id stays taken."""
+    """End a session, also one that is lost; its id stays taken until it is forgotten."""
     await services.catalog.delete(tenant, session_id, tags)
     return Response(status_code=204)
 

@@ -34,7 +34,12 @@ class FakeCatalog:
         self._records: dict[str, SessionRecord | None] = {}
 
     async def create(
-        self, tenant: str, model: ModelInfo, session_id: str | None, metadata: str
+        self,
+        tenant: str,
+        model: ModelInfo,
+        session_id: str | None,
+        metadata: str,
+        ttl_seconds: float | None = None,
     ) -> SessionRecord:
         if model.memory_bytes == 0:
             raise Unprocessable("model_has_no_memory", "no memory", "model")
@@ -55,6 +60,7 @@ class FakeCatalog:
             2.5,
             metadata,
             3_120,
+            ttl_seconds=ttl_seconds,
         )
         self._records[name] = record
         return record
@@ -69,7 +75,7 @@ class FakeCatalog:
         return SessionRecord(
             tenant, session_id, "fake", record.model, record.fingerprint, "open",
             read.version, len(read.texts), read.tokens, 1.5, 2.5, record.metadata, 3_120,
-            read.completed,
+            read.completed, record.ttl_seconds,
         )  # fmt: skip
 
     async def list(self, tenant: str, after: str | None, limit: int) -> list[SessionRecord]:

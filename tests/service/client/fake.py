@@ -24,6 +24,7 @@ class FakeSession:
     texts: list[str] = field(default_factory=list)
     answers: list[dict[str, Any]] = field(default_factory=list)
     completed: bool = False
+    ttl_seconds: int | None = None
 
     @property
     def tokens(self) -> int:
@@ -67,7 +68,7 @@ class FakeService:
         body = json.loads(request.content)
         if body["id"] in self.sessions:
             return problem(409, "session_exists")
-        self.sessions[body["id"]] = FakeSession(body["model"])
+        self.sessions[body["id"]] = FakeSession(body["model"], ttl_seconds=body.get("ttl_seconds"))
         return httpx.Response(201, json=self._object(body["id"], body.get("metadata")))
 
     def _list(self, request: httpx.Request) -> httpx.Response:
@@ -119,6 +120,8 @@ class FakeService:
             "state_bytes": 5000,
             "created_at": 1.5,
             "updated_at": 2.5,
+            "ttl_seconds": session.ttl_seconds,
+            "expires_at": None if session.ttl_seconds is None else 2.5 + session.ttl_seconds,
             "metadata": metadata or {},
             "etag": f"e.{len(session.texts)}",
         }
