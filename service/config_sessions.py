@@ -1,5 +1,6 @@
 """The configuration's section on sessions: where they live, how long, and what stays in memory."""
 
+import re
 from typing import Final, Literal, Self
 from urllib.parse import urlsplit
 
@@ -54,4 +55,5 @@ class SessionsConfig(BaseModel):
 def without_password(url: str) -> str:
     """Return a URL as it may be shown."""
     password = urlsplit(url).password
-    return url if password is None else url.replace(f":{password}@", ":***@")
+    shown = url if password is None else url.replace(f":{password}@", ":***@")
+    return re.sub(r"([?&]password=)[^&]*", r"\1***", shown)

@@ -139,7 +139,7 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, complaint: str):
         ("sqlite:/data/s.db", "sqlite"),
         ("redis://host:6379/0", "redis"),
         ("rediss://user:secret@host/1", "redis"),
-        ("unix:///run/redis.sock?db=1", "redis"),
+        ("unix:///run/redis.sock?db=1&password=secret", "redis"),
     ],
 )
 def test_where_sessions_live(store: str, backend: str):

@@ -9,11 +9,11 @@ import structlog
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import AuthenticationError, RedisError
 
 from service.config_sessions import without_password
 from service.errors import ConfigError, Unavailable
-from service.sessions.stores.redis_durability import Durability, inspect_durability
+from service.sessions.stores.redis_durability import inspect_durability
 from service.sessions.stores.redis_errors import translate
 
 CALL_SECONDS: Final = 2.0
@@ -66,15 +66,15 @@ class RedisServer:
         """See what the server promises; one that does not answer yet is asked before the first operation.
 
         Raises:
-            ConfigError: It promises too little.
+            ConfigError: It promises too little, or does not let us in.
         """
         try:
             await self.call(self._nothing)
         except Unavailable as error:
-            weak = error.__cause__
-            if isinstance(weak, ConfigError):
+            reason = error.__cause__
+            if isinstance(reason, ConfigError | AuthenticationError):
                 await self.close()
-                raise weak from None
+                raise ConfigError(f"sessions.store: {self._shown}: {reason}") from error
             log.warning("store_not_reachable", store=self._shown, reason=error.detail)
 
     async def close(self) -> None:
@@ -105,17 +105,13 @@ class RedisServer:
                 return
             found = await inspect_durability(self._redis)
             if not found.committed and not self._relaxed:
-                raise ConfigError(self._complaint(found))
+                raise ConfigError(
+                    f"{found.promise}. {found.remedy}, or accept it with sessions.durability: relaxed"
+                )
             if self._inspected_at == float("-inf"):
                 report = log.info if found.committed else log.warning
                 report("store_durability", store=self._shown, promise=found.promise)
             self._inspected_at = time.monotonic()
-
-    def _complaint(self, found: Durability) -> str:
-        return (
-            f"sessions.store: {self._shown}: {found.promise}. {found.remedy}, or accept it with "
-            "sessions.durability: relaxed"
-        )
 
     @staticmethod
     async def _nothing(_: Any) -> None:

@@ -16,6 +16,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.redis_server import RedisProcess
 from tests.service.sessions.stores.machine import Agreement
+from tests.service.sessions.stores.quiet import without_log
 
 
 def run_machine(
@@ -42,6 +43,7 @@ def machine_over(*specs: str, **changes: Any) -> type[Agreement]:
 
 def main(steps: Annotated[int, typer.Option()] = 10_000) -> None:
     """Run the machine over all stores and report."""
+    without_log()
     began = time.monotonic()
     with (
         tempfile.TemporaryDirectory(prefix="longstream-redis-") as folder,

@@ -28,6 +28,7 @@ from service.sessions.stores.verified import VerifiedStore
 from tests.redis_server import RedisProcess
 from tests.service.sessions.made import TENANT
 from tests.service.sessions.stores.flip_targets import RedisTarget, SqliteTarget, Target
+from tests.service.sessions.stores.quiet import without_log
 from tests.service.sessions.watching import Clock, Heard
 
 CHUNKS = 3
@@ -147,6 +148,7 @@ def main(
     flips: Annotated[int, typer.Option()] = 10_000, seed: Annotated[int, typer.Option()] = 1
 ) -> None:
     """Run the flips over both stores and report."""
+    without_log()
     with tempfile.TemporaryDirectory(prefix="longstream-flips-") as name:
         folder = Path(name)
         report = {"sqlite": asyncio.run(flip_sqlite(folder, flips, seed))}

@@ -56,14 +56,16 @@ class Agreement(RuleBasedStateMachine):
             self.runner.run(store.__aenter__())
 
     def teardown(self) -> None:
-        for tenant in TENANTS:
-            self.all("list", tenant, None, 99)
-            for name in NAMES:
-                self.check(tenant, name)
-        for store in self.stores:
-            self.runner.run(store.__aexit__(None, None, None))
-        self.runner.close()
-        shutil.rmtree(self.folder)
+        try:
+            for tenant in TENANTS:
+                self.all("list", tenant, None, 99)
+                for name in NAMES:
+                    self.check(tenant, name)
+        finally:
+            for store in self.stores:
+                self.runner.run(store.__aexit__(None, None, None))
+            self.runner.close()
+            shutil.rmtree(self.folder)
 
     def all(self, method: str, *args: Any, **options: Any) -> Any:
         """Ask every store and return what they agree on."""

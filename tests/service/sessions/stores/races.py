@@ -25,6 +25,7 @@ from service.sessions.records import SessionRecord
 from service.sessions.stores import SessionStore, open_store
 from tests.redis_server import RedisProcess
 from tests.service.sessions.made import TENANT, make_commit, make_record
+from tests.service.sessions.stores.quiet import without_log
 
 Stores = tuple[SessionStore, SessionStore]
 
@@ -96,6 +97,7 @@ async def run_races(spec: str, folder: Path, races: int) -> Counter[str]:
 
 def main(races: Annotated[int, typer.Option()] = 10_000) -> None:
     """Run the races over both stores and report."""
+    without_log()
     with (
         tempfile.TemporaryDirectory(prefix="longstream-races-") as name,
         RedisProcess(Path(name) / "redis") as server,

@@ -18,6 +18,7 @@ from service.sessions.stores import RedisStore, SessionStore, SqliteStore
 from service.sessions.stores.sqlite_groups import GroupCommit
 from tests.redis_server import RedisProcess
 from tests.service.sessions.made import make_commit, make_record
+from tests.service.sessions.stores.quiet import without_log
 
 
 def written_bytes() -> int:
@@ -56,6 +57,7 @@ def main(
     state_kib: Annotated[int, typer.Option()] = 297,
 ) -> None:
     """Measure and report."""
+    without_log()
     state = bytes(range(256)) * 4 * state_kib
     with tempfile.TemporaryDirectory(prefix="longstream-speed-") as name:
         for most in (1, 32):

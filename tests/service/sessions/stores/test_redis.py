@@ -93,6 +93,12 @@ async def test_a_server_that_does_not_tell_is_refused_without_showing_the_passwo
         assert await store.create(RECORD, b"state")
 
 
+async def test_a_server_that_does_not_let_us_in_is_a_configuration_error(redis_url):
+    with pytest.raises(ConfigError, match="invalid username-password") as caught:
+        await RedisStore(redis_url.replace("redis://", "redis://nobody:hunter2@")).__aenter__()
+    assert "hunter2" not in str(caught.value)
+
+
 async def test_a_promise_that_is_broken_later_is_noticed(store, redis_server):
     await store.ping()
     with configured(redis_server, appendfsync="no"):
