@@ -3,12 +3,13 @@
     python -m tests.service.sessions.stores.races [--races 10000]
 
 Two stores are open on the same file, or on the same server, as two processes or two machines would have them. In every
-other race commits meet commits; in the others commits meet a completion and a deletion that are tied to the same
-entity tag by `If-Match`. Exits with 1 if a race has no winner, or two, or if the store holds anything but what the
+other race commits meet commits; in the others appends, a completion and a deletion are all tied to the same entity tag
+by `If-Match`. Exits with 1 if a race has no winner, or two, or if the store holds anything but what the
 winner wrote.
 """
 
 import asyncio
+import random
 import tempfile
 import time
 from collections import Counter
@@ -21,6 +22,7 @@ import typer
 
 from service.errors import Conflict, Gone, PreconditionFailed
 from service.sessions.catalog import SessionCatalog
+from service.sessions.protocol import require_etag
 from service.sessions.records import SessionRecord
 from service.sessions.stores import SessionStore, open_store
 from tests.redis_server import RedisProcess
@@ -33,10 +35,9 @@ Stores = tuple[SessionStore, SessionStore]
 async def attempt(work: Awaitable[object]) -> bool:
     """Whether a conditional call did what it was asked to."""
     try:
-        await work
+        return await work is not False
     except (PreconditionFailed, Gone, Conflict):
         return False
-    return True
 
 
 async def commits_only(stores: Stores, record: SessionRecord) -> SessionRecord:
@@ -53,26 +54,37 @@ async def commits_only(stores: Stores, record: SessionRecord) -> SessionRecord:
     return winner.record
 
 
-async def with_conditions(stores: Stores, name: str) -> str:
-    """Two commits, a completion and a deletion at one version; return what won."""
+async def append_if(store: SessionStore, name: str, tag: tuple[str, ...], text: str) -> bool:
+    """Append on condition, with the round trips of a completion or a deletion."""
+    record = await store.get(TENANT, name)
+    if record is None or record.status != "open" or record.completed:
+        return False
+    require_etag(record, tag)
+    return await store.commit(make_commit(record, text))
+
+
+async def with_conditions(stores: Stores, name: str, chance: random.Random) -> str:
+    """Two appends, a completion and a deletion that all want one entity tag; return what won."""
     record = make_record(name)
     assert await stores[0].create(record, b"begin")
     one, two = (SessionCatalog(store) for store in stores)
     tag = (record.etag,)
-    won = await asyncio.gather(
-        stores[0].commit(make_commit(record, "first")),
-        stores[1].commit(make_commit(record, "second")),
-        attempt(one.complete(TENANT, name, if_match=tag)),
-        attempt(two.delete(TENANT, name, if_match=tag)),
-    )
+    contenders: list[tuple[str, Awaitable[object]]] = [
+        ("append", append_if(stores[0], name, tag, "first")),
+        ("append", append_if(stores[1], name, tag, "second")),
+        ("complete", one.complete(TENANT, name, if_match=tag)),
+        ("delete", two.delete(TENANT, name, if_match=tag)),
+    ]
+    chance.shuffle(contenders)
+    won = await asyncio.gather(*(attempt(work) for _, work in contenders))
     assert sum(won) == 1, won
-    kind = ("commit", "commit", "complete", "delete")[won.index(True)]
+    kind = contenders[won.index(True)][0]
     found = await stores[0].get(TENANT, name)
     assert found is not None
     assert found.version == 1
     assert (found.status == "deleted") == (kind == "delete")
     assert found.completed == (kind == "complete")
-    assert found.next_seq == (1 if kind == "commit" else 0)
+    assert found.next_seq == (1 if kind == "append" else 0)
     assert await stores[1].forget(found)
     return kind
 
@@ -85,10 +97,11 @@ async def run_races(spec: str, folder: Path, races: int) -> Counter[str]:
             await stack.enter_async_context(open_store(spec, folder)),
         )
         record, winners = make_record("long"), Counter[str]()
+        chance = random.Random(races)  # noqa: S311 - who is first is no secret
         assert await stores[0].create(record, b"begin")
         for number in range(races):
             if number % 2:
-                winners[await with_conditions(stores, f"s{number}")] += 1
+                winners[await with_conditions(stores, f"s{number}", chance)] += 1
             else:
                 record = await commits_only(stores, record)
                 winners["commit"] += 1
