@@ -16,8 +16,8 @@ from pydantic_core import ErrorDetails
 from models.config import DEFAULT_WEIGHTS, MemoryRuleName
 from service.config_access import AuthConfig, EdgeConfig, RateLimits, is_loopback
 from service.config_access import FrozenSection as _Frozen
+from service.config_sessions import SessionsConfig
 from service.errors import ConfigError
-from service.session_config import KeepingConfig
 
 ENV_PREFIX = "LONGSTREAM_"
 ENV_NESTING = "__"
@@ -67,17 +67,6 @@ class EngineConfig(_Frozen):
     """Most tokens waiting; more are refused with 503 `overloaded`."""
     threads: int | None = Field(default=None, ge=1)
     """Torch threads of a replica; default: all cores of the machine."""
-
-
-class SessionsConfig(KeepingConfig):
-    """Where sessions live and what stays in memory."""
-
-    store: str = Field(default="sqlite", pattern=r"^sqlite(:.+)?$")
-    """`sqlite` (a file in the data directory) or `sqlite:PATH`."""
-    hot_bytes: int = Field(default=256 * 1024**2, ge=0)
-    """Most bytes of session states a replica keeps beside the store; the oldest leave first."""
-    kept_answers: int | None = Field(default=None, ge=1)
-    """Stored answers per session that a retry can still get and a second look can compare; default: all of them."""
 
 
 class LimitsConfig(_Frozen):

@@ -5,7 +5,7 @@
     ├── NotFound            404 session_not_found, model_not_found
     ├── Conflict            409 sequence_conflict, session_exists, session_completed, request_in_progress,
     │                           model_changed, snapshot_not_kept
-    ├── Gone                410 session_deleted, session_lost
+    ├── Gone                410 session_deleted, session_expired, session_lost
     ├── PreconditionFailed  412 precondition_failed
     ├── PayloadTooLarge     413 payload_too_large
     ├── UnsupportedMedia    415 unsupported_media_type

@@ -114,6 +114,7 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
     "snapshot_not_kept": Problem(Conflict, _FINAL),
     "model_changed": Problem(Conflict, _FINAL),
     "session_deleted": Problem(Gone),
+    "session_expired": Problem(Gone),
     "session_lost": Problem(Gone),
     "precondition_failed": Problem(PreconditionFailed),
     "payload_too_large": Problem(PayloadTooLarge, _CLOSE),

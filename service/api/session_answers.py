@@ -72,6 +72,8 @@ def session_json(
         "state_bytes": record.state_bytes,
         "created_at": record.created_at,
         "updated_at": record.updated_at,
+        "ttl_seconds": record.ttl_seconds,
+        "expires_at": record.expires_at,
         # JSON already: the client's, with its numbers as Python writes them.
         "metadata": orjson.Fragment(record.metadata),
         "index": traits.indexed,

@@ -99,13 +99,17 @@ class LongstreamClient(TokenCalls, CopyCalls):
         metadata: Mapping[str, Any] | None = None,
         *,
         index: bool = False,
+        ttl_seconds: int | None = None,
     ) -> Session:
         """Open a session; the client chooses an id if none is given. `Conflict` if it exists.
 
-        With `index` `query` also finds its nearest chunks.
+        With `index` `query` also finds its nearest chunks. It expires `ttl_seconds` after its last chunk; None leaves
+        that to the service, which may keep it for ever.
         """
         return self._run(
-            flows.create_session(model, session_id, metadata, self._retry, index=index)
+            flows.create_session(
+                model, session_id, metadata, self._retry, index=index, ttl_seconds=ttl_seconds
+            )
         )
 
     def session(self, session_id: str) -> Session:

@@ -62,6 +62,7 @@ def create_session(
     retry: RetryPolicy,
     *,
     index: bool,
+    ttl_seconds: int | None,
 ) -> Flow[Session]:
     """Open a session; the id is always ours, so that a lost answer can be asked for again."""
     name = f"session-{uuid.uuid4().hex}" if session_id is None else session_id
@@ -70,6 +71,8 @@ def create_session(
         body["metadata"] = as_object(metadata)
     if index:
         body["index"] = True
+    if ttl_seconds is not None:
+        body["ttl_seconds"] = ttl_seconds
     call = Call("POST", "/v1/sessions", body=encoded_json(body))
     try:
         answer = yield from exchange(call, retry)

@@ -104,6 +104,7 @@ class Session:
         index: Whether `query` finds its nearest chunks.
         forked_from: Id of the session whose past it shares; None if it began by itself.
         forked_at: How many chunks they share; None likewise.
+        expires_at: Unix time at which it expires unless something is appended before, seconds; None for never.
     """
 
     id: str
@@ -121,6 +122,7 @@ class Session:
     index: bool = False
     forked_from: str | None = None
     forked_at: int | None = None
+    expires_at: float | None = None
 
     @classmethod
     def of(cls, body: Json) -> Self:
@@ -142,6 +144,7 @@ class Session:
             index=bool(body["index"]),
             forked_from=None if fork is None else str(fork["id"]),
             forked_at=None if fork is None else int(fork["at_seq"]),
+            expires_at=None if body.get("expires_at") is None else float(body["expires_at"]),
         )
 
 

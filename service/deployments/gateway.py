@@ -36,30 +36,37 @@ class Gateway:
         from service.metrics import GatewayMetrics  # noqa: PLC0415
         from service.sessions.catalog import SessionCatalog  # noqa: PLC0415
         from service.sessions.copies import SessionCopies  # noqa: PLC0415
+        from service.sessions.lifetimes import Lifetimes  # noqa: PLC0415
         from service.sessions.secret_file import load_secret  # noqa: PLC0415
         from service.sessions.state_tokens import StateTokens  # noqa: PLC0415
-        from service.sessions.stores import open_store  # noqa: PLC0415
-        from service.sessions.stores.timed import TimedStore  # noqa: PLC0415
+        from service.sessions.stores import serving_store  # noqa: PLC0415
+        from service.sessions.sweeping import Sweeper  # noqa: PLC0415
 
         configure_logs(config)
         self._name = replica_name()
         self._draining = False
-        self._metrics = GatewayMetrics(config.sessions.store.partition(":")[0])
+        self._metrics = GatewayMetrics(config.sessions.backend)
         gateways = serve.get_deployment_handle("gateway", serve.get_replica_context().app_name)
         self._scraper = Scraper([gateways, *encoders.values()])
         self._resources = AsyncExitStack()
         store = await self._resources.enter_async_context(
-            TimedStore(open_store(config.sessions.store, config.data_dir), self._metrics)
+            serving_store(config.sessions, config.data_dir, self._metrics)
         )
-        secret = await asyncio.to_thread(
-            load_secret, config.sessions.state_secret_file, config.data_dir
+        sessions, most_bytes = config.sessions, config.limits.import_bytes
+        lifetimes = Lifetimes(
+            sessions.ttl_seconds, sessions.max_age_seconds, sessions.tombstone_seconds
         )
+        sweeping = Sweeper(store, self._metrics).running(sessions.sweep_seconds)
+        await self._resources.enter_async_context(sweeping)
+        secret = await asyncio.to_thread(load_secret, sessions.state_secret_file, config.data_dir)
         app = create_app(
             Services(
                 encoders={model: RayEncoder(model, handle) for model, handle in encoders.items()},
-                catalog=SessionCatalog(store, observer=self._metrics),
-                copies=SessionCopies(store, config.limits.import_bytes, observer=self._metrics),
-                tokens=StateTokens(secret, config.sessions.state_token_seconds, time.time),
+                catalog=SessionCatalog(store, observer=self._metrics, lifetimes=lifetimes),
+                copies=SessionCopies(
+                    store, most_bytes, observer=self._metrics, lifetimes=lifetimes
+                ),
+                tokens=StateTokens(secret, sessions.state_token_seconds, time.time),
                 limits=config.limits,
                 metrics=self._metrics,
                 scrape=self._scrape,

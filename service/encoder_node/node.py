@@ -36,9 +36,7 @@ from service.ports import (
     RevisitResult,
     TokenizeResult,
 )
-from service.sessions.stores import open_store
-from service.sessions.stores.base import SessionStore
-from service.sessions.stores.timed import TimedStore
+from service.sessions.stores import SessionStore, serving_store
 
 FRESH_STEP_S: Final = 5.0
 """A forward pass this recent proves that the model runs."""
@@ -87,7 +85,7 @@ class EncoderNode:
             loaded = await asyncio.to_thread(
                 load_encoder, model.attention, model.weights, options, model.adapter
             )
-            metrics = EncoderMetrics(model.id, config.sessions.store.partition(":")[0])
+            metrics = EncoderMetrics(model.id, config.sessions.backend)
             engine = Engine(
                 loaded.encoder, config.engine.step_tokens, config.engine.queue_tokens, metrics
             )
@@ -111,8 +109,8 @@ class EncoderNode:
         await self._warm_up(step_tokens)
 
     async def _open(self, config: ServiceConfig) -> None:
-        timed = TimedStore(open_store(config.sessions.store, config.data_dir), self._metrics)
-        store = await self._exit.enter_async_context(timed)
+        serving = serving_store(config.sessions, config.data_dir, self._metrics)
+        store = await self._exit.enter_async_context(serving)
         self._store = store
         if not self._info.memory_bytes:
             return

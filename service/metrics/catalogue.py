@@ -26,6 +26,8 @@ SESSION_EVENTS: Final = (
     "fork",
     "export",
     "import",
+    "expire",
+    "forget",
 )
 REJECT_REASONS: Final = (
     "overloaded",
@@ -54,6 +56,9 @@ STORE_OPERATIONS: Final = (
     "chunks",
     "key",
     "bury",
+    "quarantine",
+    "due",
+    "forget",
     "list",
     "ping",
 )
@@ -171,8 +176,13 @@ STORE_OPERATION_DURATION: Final = _histogram(
 STORE_ERRORS: Final = _counter(
     "store_errors_total", "Session store operations that raised.", "op", "backend"
 )
+STORE_CIRCUIT_OPEN: Final = _gauge(
+    "store_circuit_open",
+    "1 while the session store does not answer and is not asked, else 0.",
+    "backend",
+)
 STATE_CHECKSUM_FAILURES: Final = _counter(
-    "state_checksum_failures_total", "Session states that did not verify when read back."
+    "state_checksum_failures_total", "Sessions of which a stored row or state did not verify."
 )
 PROCESS_RESIDENT_MEMORY: Final = _gauge(
     "process_resident_memory_bytes", "Resident memory of the process."
@@ -199,6 +209,7 @@ CATALOGUE: Final = (
     INDEX_BYTES,
     STORE_OPERATION_DURATION,
     STORE_ERRORS,
+    STORE_CIRCUIT_OPEN,
     STATE_CHECKSUM_FAILURES,
     PROCESS_RESIDENT_MEMORY,
     MODEL_LOAD,

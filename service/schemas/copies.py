@@ -17,6 +17,7 @@ from service.schemas.sessions import (
     ReturnMembers,
     RunningDocument,
     Session,
+    TtlSeconds,
 )
 
 MOST_TOKEN_CHARACTERS: Final = 4 * 1024 * 1024
@@ -40,6 +41,8 @@ class ForkRequest(RequestModel):
     kept."""
     metadata: dict[str, JsonValue] | None = None
     """Any JSON object; the session's own if it is left out."""
+    ttl_seconds: TtlSeconds | None = None
+    """Seconds it lives after its last append; as the session it is forked from if left out."""
 
 
 class StatelessSession(ResponseModel):

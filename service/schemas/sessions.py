@@ -1,6 +1,6 @@
 """`/v1/sessions`: a document that is still being read."""
 
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Final, Literal, Self, get_args
 
 from pydantic import FailFast, Field, JsonValue, model_validator
 from pydantic_core import PydanticCustomError
@@ -20,7 +20,10 @@ ReturnMembers = Annotated[
     list[ReturnMember], Field(max_length=len(get_args(ReturnMember))), FailFast()
 ]
 """Members; the first that is none, or one too many, ends the check."""
+MAX_TTL_SECONDS: Final = 10_000_000_000
+"""Some three hundred years; the operator may allow less."""
 FirstSeq = Annotated[int, Field(ge=0, le=MAX_SEQ)]
+TtlSeconds = Annotated[int, Field(ge=1, le=MAX_TTL_SECONDS)]
 
 
 class CreateSessionRequest(RequestModel):
@@ -36,13 +39,16 @@ class CreateSessionRequest(RequestModel):
     """Keep chunk vectors so that `query` also finds the nearest chunks of this session."""
     stateless: bool = False
     """Store nothing: you get a state token, and send it with the chunks to `POST /v1/sessions/stateless`."""
+    ttl_seconds: TtlSeconds | None = None
+    """Seconds it lives after its last append; the operator's default, which may be for ever, if left out."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.stateless and (self.id is not None or self.metadata or self.index):
+        given = (self.id is not None, self.metadata, self.index, self.ttl_seconds is not None)
+        if self.stateless and any(given):
             raise PydanticCustomError(
                 "stateless_keeps_nothing",
-                "With stateless nothing is stored: id, metadata and index do not go with it",
+                "With stateless nothing is stored: id, metadata, index and ttl_seconds do not go with it",
             )
         return self
 
@@ -86,6 +92,10 @@ class Session(ResponseModel):
     created_at: float
     """Unix time, seconds."""
     updated_at: float
+    ttl_seconds: float | None
+    """How long it lives after its last append or its completion; null for ever."""
+    expires_at: float | None
+    """Unix time, seconds, at which it expires unless something is appended before; null for never."""
     metadata: dict[str, Any]
     index: bool
     """Whether `query` finds its nearest chunks."""

@@ -1,5 +1,6 @@
 """One append under its session's lock: load, decide, read, commit, chunk by chunk."""
 
+import asyncio
 import time
 from contextlib import suppress
 
@@ -23,6 +24,8 @@ log = structlog.get_logger(__name__)
 
 _TRIES = 8
 """Times a chunk is decided anew after another owner of the session was faster."""
+_AFTERTHOUGHT_S = 0.25
+"""Longest time to find out how far a session came whose commit has failed."""
 
 
 class AppendRun:
@@ -87,18 +90,20 @@ class AppendRun:
         """Return the error with how far the session came, where that can be told."""
         if self._in_doubt:
             self._record = None
-            # The caller is to hear of the first error, not of one more.
+            # The caller is to hear of the first error, not of one more, and soon also where the store hangs.
             with suppress(Exception):
-                self._record = await self._tools.store.get(
-                    self._command.tenant, self._command.session_id
-                )
+                async with asyncio.timeout(_AFTERTHOUGHT_S):
+                    self._record = await self._tools.store.get(
+                        self._command.tenant, self._command.session_id
+                    )
         return error if self._record is None else error.with_extras(next_seq=self._record.next_seq)
 
     async def _refresh(self) -> SessionRecord:
         """Read the header, which is cheap, and what is already stored of this request."""
         command, store = self._command, self._tools.store
         began = time.perf_counter()
-        record = known(await store.get(command.tenant, command.session_id), command.session_id)
+        found = await store.get(command.tenant, command.session_id)
+        record = known(found, command.session_id, self._tools.clock())
         if self._record is not None and self._record.incarnation != record.incarnation:
             raise Gone("session_deleted", f"session {record.id} was replaced meanwhile")
         self._record, self._in_doubt = record, False
@@ -163,7 +168,13 @@ class AppendRun:
         after = state.after(reading)
         chunk = chunk_record(record, self._digests[index], reading)
         blob = after.encode()
-        following = protocol.next_record(record, reading.tokens, len(blob), tools.clock())
+        now = tools.clock()
+        # Somebody may have been told meanwhile that it has expired: what is over does not come back.
+        protocol.require_open(record, now)
+        forgotten = tools.retention.forget_before(
+            record.next_seq + 1, self._first_seq, indexed=self._indexed
+        )
+        following = protocol.next_record(record, reading.tokens, len(blob), now, forgotten)
         if not await self._commit(record, following, blob, chunk):
             return None
         self._record, self._held = following, (following.etag, after)
@@ -189,9 +200,6 @@ class AppendRun:
             key=KeyRecord(key, self._request_digest, self._first_seq)
             if key is not None and self._untouched()
             else None,
-            forget_before=tools.retention.forget_before(
-                following.next_seq, self._first_seq, indexed=self._indexed
-            ),
             snapshots=tools.retention.snapshots_at(following.next_seq),
         )
         committed = False

@@ -3,11 +3,13 @@
 import hashlib
 import json
 import secrets
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from service.errors import BadRequest, Conflict, Unprocessable
+from service.sessions.lifetimes import FOREVER, Lifetimes, is_forgotten
 from service.sessions.names import SESSION_ID
 from service.sessions.observer import SessionEvent, SessionObserver
 from service.sessions.origins import (
@@ -44,11 +46,13 @@ class Wish:
         session_id: Its id; None for a random one of 128 bits.
         metadata: The client's JSON object as text; None for what the session inherits.
         request: The request's key, None without one.
+        ttl_seconds: How long it may idle before it expires; None for what it inherits, or the operator's default.
     """
 
     session_id: str | None = None
     metadata: str | None = None
     request: RequestKey | None = None
+    ttl_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +116,39 @@ class Beginnings:
 
     Args:
         store: Where sessions live; open.
-        observer: Told of every session that begins.
+        observer: Told of every session that begins, and of `forget` where one takes the place of another.
+        clock: Unix time, seconds.
+        lifetimes: How long sessions live.
     """
 
-    def __init__(self, store: SessionStore, observer: SessionObserver) -> None:
+    def __init__(
+        self,
+        store: SessionStore,
+        observer: SessionObserver,
+        clock: Callable[[], float] = time.time,
+        lifetimes: Lifetimes = FOREVER,
+    ) -> None:
         self._store = store
         self._observer = observer
+        self._clock = clock
+        self._lifetimes = lifetimes
+
+    def blank(
+        self,
+        tenant: str,
+        model: str,
+        fingerprint: str,
+        wish: Wish,
+        parent: SessionRecord | None = None,
+    ) -> SessionRecord:
+        """Return the record of a session that begins its life now, has read nothing and has no state yet.
+
+        Raises:
+            BadRequest: `invalid_request`: the id has characters an id cannot have.
+            Unprocessable: `validation_error`: the client wants a longer life than there are.
+        """
+        record = blank_record(tenant, model, fingerprint, wish, self._clock())
+        return self._lifetimes.begin(record, wish.ttl_seconds, parent)
 
     async def replay(self, tenant: str, request: RequestKey | None) -> Begun | None:
         """Return the session that a request with this key began, None if there was none.
@@ -126,12 +157,16 @@ class Beginnings:
 
         Raises:
             Unprocessable: `idempotency_key_reused`: the key stands for another request.
-            Gone: `session_deleted`, `session_lost`: what it began is over.
+            Gone: `session_deleted`, `session_expired`, `session_lost`: what it began is over.
         """
         if request is None:
             return None
         found = await self._store.request(tenant, request.key)
         if found is None:
+            return None
+        record = await self._store.get(tenant, found.session_id)
+        if record is None or await self._made_room(record):
+            # What the key stood for is forgotten, and the key with it.
             return None
         if found.digest != request.digest:
             raise Unprocessable(
@@ -139,7 +174,7 @@ class Beginnings:
                 "this Idempotency-Key was used for another request; every request needs its own",
                 param="Idempotency-Key",
             )
-        record = known(await self._store.get(tenant, found.session_id), found.session_id)
+        record = known(record, found.session_id, self._clock())
         traits = await self._store.traits(tenant, [record.id])
         return Begun(record, traits.get(record.id, NO_TRAITS), replayed=True)
 
@@ -154,8 +189,8 @@ class Beginnings:
             event: What the observer is told if it began.
 
         Raises:
-            Conflict: `session_exists`, also where the id was used by a session that is gone; `request_in_progress` if
-                the request's key was used in this very moment.
+            Conflict: `session_exists`, also where the id was used by a session that is gone and not yet forgotten;
+                `request_in_progress` if the request's key was used in this very moment.
             NotFound, Gone: The session to share the past of is not there any more.
             Unprocessable: `idempotency_key_reused`.
         """
@@ -171,6 +206,8 @@ class Beginnings:
                 kept,
             )
         outcome = await self._store.begin(beginning)
+        if outcome == "id_taken" and await self._is_free(record):
+            outcome = await self._store.begin(beginning)
         if outcome == "begun":
             self._observer.event(event)
             return Begun(record, beginning.traits, replayed=False)
@@ -180,13 +217,26 @@ class Beginnings:
                 return replayed
         if outcome == "source_gone" and beginning.source is not None:
             source = beginning.source
-            known(await self._store.get(source.tenant, source.id), source.id)
+            known(await self._store.get(source.tenant, source.id), source.id, self._clock())
         if outcome == "id_taken":
             raise Conflict(
                 "session_exists",
-                f"session {record.id} exists or existed; ids are used once",
+                f"session {record.id} exists, or did not long ago; begin another",
                 param="id",
             )
         raise Conflict(
             "request_in_progress", "what this request needs is being written to; try again"
         )
+
+    async def _is_free(self, record: SessionRecord) -> bool:
+        """Whether the id of `record`, which was taken, is free now."""
+        old = await self._store.get(record.tenant, record.id)
+        return old is None or await self._made_room(old)
+
+    async def _made_room(self, old: SessionRecord) -> bool:
+        """Remove what is left of a session that is forgotten; False if it is still remembered."""
+        if not is_forgotten(old, self._clock()):
+            return False
+        if await self._store.forget(old):
+            self._observer.event("forget")
+        return True

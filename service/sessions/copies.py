@@ -3,7 +3,9 @@
 import time
 from collections.abc import Callable
 
+from service.sessions.beginnings import Beginnings
 from service.sessions.forks import Forks
+from service.sessions.lifetimes import FOREVER, Lifetimes
 from service.sessions.observer import SessionObserver, SilentObserver
 from service.sessions.recovery import Recovery
 from service.sessions.stores.base import SessionStore
@@ -17,7 +19,8 @@ class SessionCopies:
         store: Where sessions live; open.
         most_bytes: Largest file that is written or read.
         clock: Unix time, seconds.
-        observer: Told of `fork`, `export`, `import` and `lost`.
+        observer: Told of `fork`, `export`, `import`, `forget` and `lost`.
+        lifetimes: How long sessions live.
 
     Attributes:
         forks: Begins sessions that share another's past.
@@ -30,8 +33,10 @@ class SessionCopies:
         most_bytes: int,
         clock: Callable[[], float] = time.time,
         observer: SessionObserver | None = None,
+        lifetimes: Lifetimes = FOREVER,
     ) -> None:
         listener: SessionObserver = observer or SilentObserver()
         recovery = Recovery(store, clock, listener)
-        self.forks = Forks(store, clock, listener, recovery)
-        self.transfers = Transfers(store, clock, listener, recovery, most_bytes)
+        beginnings = Beginnings(store, listener, clock, lifetimes)
+        self.forks = Forks(store, recovery, beginnings)
+        self.transfers = Transfers(store, listener, recovery, beginnings, most_bytes)

@@ -1,12 +1,11 @@
 """A session that shares another's past, from now on or from a state that was kept."""
 
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
 from service.errors import Conflict
-from service.sessions.beginnings import Beginnings, Begun, Wish, blank_record
+from service.sessions.beginnings import Beginnings, Begun, Wish
 from service.sessions.codec import (
     NO_MEMORY,
     CorruptState,
@@ -15,7 +14,6 @@ from service.sessions.codec import (
     decode,
     encode,
 )
-from service.sessions.observer import SessionObserver
 from service.sessions.origins import NO_TRAITS, Beginning
 from service.sessions.protocol import require_etag
 from service.sessions.records import SessionRecord
@@ -31,22 +29,19 @@ class Forks:
 
     Args:
         store: Where sessions live; open.
-        clock: Unix time, seconds.
-        observer: Told of every fork.
         recovery: Reads states back.
+        beginnings: Begins sessions.
     """
 
     def __init__(
         self,
         store: SessionStore,
-        clock: Callable[[], float],
-        observer: SessionObserver,
         recovery: Recovery,
+        beginnings: Beginnings,
     ) -> None:
         self._store = store
-        self._clock = clock
         self._recovery = recovery
-        self._beginnings = Beginnings(store, observer)
+        self._beginnings = beginnings
 
     async def fork(
         self,
@@ -60,18 +55,19 @@ class Forks:
 
         It has its own incarnation and its parent's kept answers, so that a chunk of the shared past that is sent again
         is replayed or refused as by the parent. It is open, whether the parent is complete or not, and without keys.
+        Its life begins now and is as long as its parent's, if the wish says nothing else.
 
         Args:
             tenant: Owner of both.
             session_id: The parent.
-            wish: Id and metadata of the fork; without metadata it has its parent's.
+            wish: Id, metadata and life of the fork; what it does not say is as its parent's.
             at_seq: How many chunks they share; None for all.
             if_match: Entity tags of which the parent must have one; `*` for any, None for no condition.
 
         Raises:
             NotFound, Gone, PreconditionFailed: The parent is not there, is lost, or is at another version.
             Conflict: `snapshot_not_kept` with the positions that are `available`; `session_exists`.
-            Unprocessable: `idempotency_key_reused`.
+            Unprocessable: `idempotency_key_reused`; `validation_error` for too long a life.
         """
         replayed = await self._beginnings.replay(tenant, wish.request)
         if replayed is not None:
@@ -83,7 +79,7 @@ class Forks:
             state = await self._kept(parent, position)
         blob = encode(state)
         chosen = replace(wish, metadata=wish.metadata or parent.metadata)
-        blank = blank_record(tenant, parent.model, parent.fingerprint, chosen, self._clock())
+        blank = self._beginnings.blank(tenant, parent.model, parent.fingerprint, chosen, parent)
         record = replace(blank, next_seq=position, tokens=state.tokens, state_bytes=len(blob))
         inherited = await self._store.traits(tenant, [parent.id])
         traits = replace(

@@ -1,7 +1,9 @@
 """Search among the chunk vectors of one session: exact, over the newest of them, by the store's own answers."""
 
 import asyncio
+import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -81,10 +83,18 @@ class ChunkIndex:
         store: Where sessions live; open.
         most_chunks: The newest chunks of a session that a search sees.
         capacity_bytes: Most bytes of vectors kept between searches; 0 keeps none.
+        clock: Unix time, seconds.
     """
 
-    def __init__(self, store: SessionStore, most_chunks: int, capacity_bytes: int) -> None:
+    def __init__(
+        self,
+        store: SessionStore,
+        most_chunks: int,
+        capacity_bytes: int,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._store = store
+        self._clock = clock
         self._most_chunks = most_chunks
         self._capacity = capacity_bytes
         self._kept: OrderedDict[tuple[str, str], ChunkVectors] = OrderedDict()
@@ -128,7 +138,7 @@ class ChunkIndex:
             chunks += page
             after = page[-1].seq + 1
         if not chunks or after < record.next_seq:
-            known(await self._store.get(record.tenant, record.id), record.id)
+            known(await self._store.get(record.tenant, record.id), record.id, self._clock())
             raise Conflict(
                 "request_in_progress", f"session {record.id} is being written to; try again"
             )

@@ -1,6 +1,6 @@
 """How a session began: fresh, as a fork of another, or from a file; and which request asked for it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from service.sessions.records import ChunkRecord, SessionRecord
@@ -54,8 +54,10 @@ class Beginning:
         state: Its encoded state.
         traits: What stays with it.
         source: An open session whose kept chunks before `record.next_seq` are copied; None copies none. Chunks never
-            change once they were read, so only tenant, id and incarnation matter, not the version.
-        chunks: Chunks with their answers that come with the session, ascending; none where there is a source.
+            change once they were read, so only tenant, id and incarnation matter, not the version. The store lets
+            `record.kept_from` follow what the source keeps in that moment, see `begun_record`.
+        chunks: Chunks with their answers that come with the session: all from `record.kept_from` on, or none where
+            there is a source.
         request: The key of the request, None if it had none.
     """
 
@@ -71,7 +73,15 @@ class Beginning:
             raise ValueError("chunks come from a source or with the beginning, not both")
         if any(chunk.seq >= self.record.next_seq for chunk in self.chunks):
             raise ValueError("chunks that come with a session were read before it goes on")
+        come = [chunk.seq for chunk in self.chunks]
+        if self.source is None and come != list(range(self.record.kept_from, self.record.next_seq)):
+            raise ValueError("a session begins with all the chunks that its record says it keeps")
         if self.source is not None and self.source.tenant != self.record.tenant:
             raise ValueError("a session shares the past of its own tenant's sessions only")
         if self.request is not None and self.request.session_id != self.record.id:
             raise ValueError("a request stands for the session it begins")
+
+
+def begun_record(record: SessionRecord, source: SessionRecord) -> SessionRecord:
+    """Return the record of a session that begins with the past of `source`, as that is kept now."""
+    return replace(record, kept_from=min(source.kept_from, record.next_seq))

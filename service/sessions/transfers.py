@@ -1,13 +1,12 @@
 """Sessions out of a service and into one: exports and imports, without a model."""
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
 from service.errors import Unprocessable
 from service.ports import ModelInfo
-from service.sessions.beginnings import Beginnings, Begun, Wish, blank_record
+from service.sessions.beginnings import Beginnings, Begun, Wish
 from service.sessions.codec import encode
 from service.sessions.observer import SessionObserver
 from service.sessions.origins import NO_TRAITS, Beginning, SessionTraits
@@ -28,26 +27,25 @@ class Transfers:
 
     Args:
         store: Where sessions live; open.
-        clock: Unix time, seconds.
-        observer: Told of every export and import.
+        observer: Told of every export.
         recovery: Reads states back.
+        beginnings: Begins sessions.
         most_bytes: Largest file; what is larger could not be imported again.
     """
 
     def __init__(
         self,
         store: SessionStore,
-        clock: Callable[[], float],
         observer: SessionObserver,
         recovery: Recovery,
+        beginnings: Beginnings,
         most_bytes: int,
     ) -> None:
         self._store = store
-        self._clock = clock
         self._observer = observer
         self._recovery = recovery
         self._most_bytes = most_bytes
-        self._beginnings = Beginnings(store, observer)
+        self._beginnings = beginnings
 
     async def export(
         self, tenant: str, session_id: str, *, answers: bool
@@ -96,17 +94,17 @@ class Transfers:
             tenant: Its owner.
             model: The model that will read on.
             contents: The session; its own id is not used.
-            wish: Id and metadata; without metadata it has the file's.
+            wish: Id, metadata and life; without metadata it has the file's.
 
         Raises:
             Conflict: `model_changed` with both fingerprints; `session_exists`.
-            Unprocessable: `idempotency_key_reused`.
+            Unprocessable: `idempotency_key_reused`; `validation_error` for too long a life.
         """
         replayed = await self._beginnings.replay(tenant, wish.request)
         if replayed is not None:
             return replayed
         chosen = replace(wish, metadata=wish.metadata or contents.metadata)
-        blank = blank_record(tenant, model.id, contents.fingerprint, chosen, self._clock())
+        blank = self._beginnings.blank(tenant, model.id, contents.fingerprint, chosen)
         require_model(blank, model.fingerprint)
         state = encode(contents.state)
         record = replace(
@@ -115,6 +113,7 @@ class Transfers:
             tokens=contents.state.tokens,
             state_bytes=len(state),
             completed=contents.completed,
+            kept_from=contents.next_seq - len(contents.chunks),
         )
         traits = SessionTraits(indexed=contents.indexed)
         beginning = Beginning(record, state, traits, chunks=contents.chunks)
@@ -126,6 +125,9 @@ class Transfers:
         size = 0
         after = 0
         while page := await self._store.chunks(record.tenant, record.id, after, PAGE):
+            if page[0].seq != after:
+                # Those between are kept no longer, so a session cannot begin with those before.
+                found.clear()
             # A chunk that came in since the record was read belongs to a later moment.
             found += [chunk for chunk in page if chunk.seq < record.next_seq]
             after = page[-1].seq + 1

@@ -11,6 +11,7 @@ from models.memory import MEMORY_RULES
 from models.variants import variants
 from service.config import ModelConfig, ServiceConfig, client_api_key, load_config
 from service.config_access import EdgeConfig
+from service.config_sessions import SessionsConfig
 from service.errors import ConfigError
 
 KEYS = {
@@ -29,6 +30,11 @@ KEYS = {
     "engine.queue_tokens",
     "engine.threads",
     "sessions.store",
+    "sessions.durability",
+    "sessions.ttl_seconds",
+    "sessions.max_age_seconds",
+    "sessions.tombstone_seconds",
+    "sessions.sweep_seconds",
     "sessions.hot_bytes",
     "sessions.kept_answers",
     "sessions.snapshots",
@@ -145,6 +151,36 @@ def test_models_from_a_file(tmp_path: Path, rule: MemoryRuleName):
 def test_what_is_wrong_is_named(tmp_path: Path, text: str, complaint: str):
     with pytest.raises(ConfigError, match=complaint):
         load_config(write(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("store", "backend"),
+    [
+        ("sqlite", "sqlite"),
+        ("sqlite:/data/s.db", "sqlite"),
+        ("redis://host:6379/0", "redis"),
+        ("rediss://user:secret@host/1", "redis"),
+        ("unix:///run/redis.sock?db=1&password=secret", "redis"),
+    ],
+)
+def test_where_sessions_live(store: str, backend: str):
+    config = SessionsConfig(store=store)
+    assert config.backend == backend
+    assert "secret" not in config.shown_store
+
+
+@pytest.mark.parametrize(
+    "store", ["redis:", "redis://", "unix://run/redis.sock", "memory", "http://x"]
+)
+def test_where_sessions_cannot_live(tmp_path: Path, store: str):
+    with pytest.raises(ConfigError, match=r"sessions\.store"):
+        load_config(write(tmp_path, f"sessions: {{store: '{store}'}}"))
+
+
+def test_a_life_is_no_longer_than_the_longest(tmp_path: Path):
+    with pytest.raises(ConfigError, match="ttl_seconds must not be longer than max_age_seconds"):
+        load_config(write(tmp_path, "sessions: {ttl_seconds: 61, max_age_seconds: 60}"))
+    assert load_config(write(tmp_path, "sessions: {ttl_seconds: 60}")).sessions.ttl_seconds == 60
 
 
 def test_an_unknown_variable_is_an_error_too(monkeypatch):

@@ -1,6 +1,7 @@
 """Forks, exports and imports of sessions."""
 
 import asyncio
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Response
@@ -19,6 +20,7 @@ from service.api.openapi import json_request, request_body
 from service.api.quotas import room_for_a_session
 from service.api.session_answers import begun_response, position_headers
 from service.schemas.copies import BegunSession, ForkRequest
+from service.schemas.sessions import MAX_TTL_SECONDS
 from service.sessions.beginnings import RequestKey, Wish, request_digest
 from service.sessions.codec import encode
 from service.sessions.names import SESSION_ID
@@ -59,7 +61,7 @@ async def fork_session(
         digest = request_digest(f"fork {session_id}", body.model_dump(mode="json"))
         request = RequestKey(conditions.idempotency_key, digest)
     metadata = None if body.metadata is None else metadata_text(body.metadata)
-    wish = Wish(body.id, metadata, request)
+    wish = Wish(body.id, metadata, request, body.ttl_seconds)
     async with room_for_a_session(services, context, request):
         begun = await services.copies.forks.fork(
             tenant, session_id, wish, body.at_seq, conditions.if_match
@@ -90,6 +92,13 @@ async def export_session(
     return Response(data, headers=headers, media_type=MEDIA_TYPE)
 
 
+def _imported_wish(
+    session_id: Annotated[str | None, Query(alias="id", pattern=SESSION_ID.pattern)] = None,
+    ttl_seconds: Annotated[int | None, Query(ge=1, le=MAX_TTL_SECONDS)] = None,
+) -> Wish:
+    return Wish(session_id, ttl_seconds=ttl_seconds)
+
+
 @router.post(
     "/v1/sessions/import",
     operation_id="import_session",
@@ -102,24 +111,23 @@ async def import_session(
     body: Annotated[bytes, Depends(raw_body(MEDIA_TYPE, lambda s: s.limits.import_bytes))],
     services: Current,
     tenant: Tenant,
-    key: IdempotencyKey,
     context: Context,
-    session_id: Annotated[str | None, Query(alias="id", pattern=SESSION_ID.pattern)] = None,
+    wish: Annotated[Wish, Depends(_imported_wish)],
+    key: IdempotencyKey,
 ) -> Response:
     """Begin a session from an exported file, if all of it verifies; it goes on bit for bit as the exported one would.
 
-    Without `id` the server chooses one; the id that the session had elsewhere is not used.
+    Without `id` the server chooses one; the id that the session had elsewhere is not used, nor is what was left of its
+    life: it expires `ttl_seconds` after its last append, by default as the operator says.
     """
     contents = await asyncio.to_thread(unpack, body)
     encoder = services.encoder(contents.model)
     info = await encoder.info()
     if contents.fingerprint == info.fingerprint:
         await encoder.verify(encode(contents.state))
-    request = None
     if key is not None:
-        request = RequestKey(key, request_digest(f"import {session_id}", body))
-    async with room_for_a_session(services, context, request):
-        begun = await services.copies.transfers.adopt(
-            tenant, info, contents, Wish(session_id, None, request)
-        )
+        operation = f"import {wish.session_id} {wish.ttl_seconds}"
+        wish = replace(wish, request=RequestKey(key, request_digest(operation, body)))
+    async with room_for_a_session(services, context, wish.request):
+        begun = await services.copies.transfers.adopt(tenant, info, contents, wish)
     return await begun_response(services, begun)

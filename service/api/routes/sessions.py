@@ -71,7 +71,7 @@ async def create_session(
     request = None
     if key is not None:
         request = RequestKey(key, request_digest("create", body.model_dump(mode="json")))
-    wish = Wish(body.id, metadata_text(body.metadata), request)
+    wish = Wish(body.id, metadata_text(body.metadata), request, body.ttl_seconds)
     async with room_for_a_session(services, context, request):
         begun = await services.catalog.begin(tenant, info, wish, SessionTraits(indexed=body.index))
     return await begun_response(services, begun)
@@ -158,6 +158,6 @@ async def get_session_embedding(
 async def delete_session(
     services: Current, tenant: Tenant, session_id: SessionId, tags: IfMatch
 ) -> Response:
-    """End a session; its id stays taken."""
+    """End a session, also one that is lost; its id stays taken until it is forgotten."""
     await services.catalog.delete(tenant, session_id, tags)
     return Response(status_code=204)

@@ -10,6 +10,7 @@ from service.sessions.origins import (
     BeginOutcome,
     RequestRecord,
     SessionTraits,
+    begun_record,
 )
 from service.sessions.records import ChunkRecord, KeyRecord, SessionRecord
 from service.sessions.stores.base import Commit
@@ -56,10 +57,12 @@ class MemoryStore:
             return "source_gone"
         if (record.tenant, record.id) in self._sessions:
             return "id_taken"
-        chunks = beginning.chunks if parent is None else parent.chunks.values()
-        kept = {chunk.seq: chunk for chunk in chunks if chunk.seq < record.next_seq}
+        chunks = {chunk.seq: chunk for chunk in beginning.chunks}
+        if parent is not None:
+            record = begun_record(record, parent.record)
+            chunks = {seq: parent.chunks[seq] for seq in range(record.kept_from, record.next_seq)}
         self._sessions[record.tenant, record.id] = _Session(
-            record, beginning.state, kept, traits=beginning.traits
+            record, beginning.state, chunks, traits=beginning.traits
         )
         if request is not None:
             self._requests[record.tenant, request.key] = request
@@ -110,9 +113,8 @@ class MemoryStore:
         session.chunks[commit.chunk.seq] = commit.chunk
         if commit.key is not None:
             session.keys[commit.key.key] = commit.key
-        if commit.forget_before > 0:
-            for seq in [seq for seq in session.chunks if seq < commit.forget_before]:
-                del session.chunks[seq]
+        for seq in [seq for seq in session.chunks if seq < commit.record.kept_from]:
+            del session.chunks[seq]
         if commit.snapshots > 0:
             session.snapshots[commit.record.next_seq] = commit.state
             for seq in sorted(session.snapshots)[: -commit.snapshots]:
@@ -144,12 +146,43 @@ class MemoryStore:
 
     async def bury(self, record: SessionRecord, expected_version: int | None = None) -> bool:
         """See `SessionStore.bury`."""
-        session = self._open(record, expected_version)
+        also = "lost" if record.status == "deleted" else "open"
+        session = self._open(record, expected_version, also)
         if session is None:
             return False
         session.record = record
-        if record.status == "deleted":
+        if record.status != "lost":
             self._sessions[record.tenant, record.id] = _Session(record, b"")
+        return True
+
+    async def quarantine(self, record: SessionRecord) -> bool:  # noqa: ARG002 - the contract's shape
+        """See `SessionStore.quarantine`; values in memory are taken as they are, so there is never a reason."""
+        return False
+
+    async def due(self, now: float, limit: int) -> list[tuple[str, str]]:
+        """See `SessionStore.due`."""
+        records = (session.record for session in self._sessions.values())
+        found = sorted(
+            (record.due_at, record.tenant, record.id)
+            for record in records
+            if record.due_at is not None and record.due_at <= now
+        )
+        return [(tenant, name) for _, tenant, name in found[:limit]]
+
+    async def forget(self, record: SessionRecord) -> bool:
+        """See `SessionStore.forget`."""
+        session = self._sessions.get((record.tenant, record.id))
+        if session is None or (session.record.etag, session.record.status) != (
+            record.etag,
+            record.status,
+        ):
+            return False
+        del self._sessions[record.tenant, record.id]
+        self._requests = {
+            name: request
+            for name, request in self._requests.items()
+            if (name[0], request.session_id) != (record.tenant, record.id)
+        }
         return True
 
     async def list(self, tenant: str, after: str | None, limit: int) -> list[SessionRecord]:
@@ -169,10 +202,12 @@ class MemoryStore:
     async def ping(self) -> None:
         """See `SessionStore.ping`."""
 
-    def _open(self, record: SessionRecord, version: int | None) -> _Session | None:
-        """Return the session if it is open, of this incarnation and at this version."""
+    def _open(
+        self, record: SessionRecord, version: int | None, also: str = "open"
+    ) -> _Session | None:
+        """Return the session if it is open or `also`, of this incarnation and at this version."""
         session = self._sessions.get((record.tenant, record.id))
-        if session is None or session.record.status != "open":
+        if session is None or session.record.status not in {"open", also}:
             return None
         if session.record.incarnation != record.incarnation:
             return None

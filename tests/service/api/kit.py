@@ -64,6 +64,7 @@ class FakeCatalog:
             2.5,
             wish.metadata or "{}",
             3_120,
+            ttl_seconds=wish.ttl_seconds,
         )
         self._records[name] = record
         return Begun(record, traits, replayed=False)
@@ -84,7 +85,7 @@ class FakeCatalog:
         return SessionRecord(
             tenant, session_id, "fake", record.model, record.fingerprint, "open",
             read.version, len(read.texts), read.tokens, 1.5, 2.5, record.metadata, 3_120,
-            read.completed,
+            read.completed, record.ttl_seconds,
         )  # fmt: skip
 
     async def list(self, tenant: str, after: str | None, limit: int) -> list[SessionRecord]:

@@ -61,6 +61,16 @@ async def test_an_opaque_500_still_says_how_far_the_request_came(client, api):
     assert "secret" not in answer.text
 
 
+async def test_an_error_may_say_when_to_come_again(client, api):
+    async def gate() -> None:
+        raise errors.Unavailable("store_unavailable", "x", extras={"retry_after_s": 7})
+
+    api.gate = gate
+    answer = await client.post("/v1/embeddings", json={"model": "infini", "input": "x"})
+    assert assert_problem(answer, 503, "store_unavailable")["retry_after_s"] == 7
+    assert answer.headers["retry-after"] == "7"
+
+
 async def test_an_unlisted_code_keeps_its_status(client, api):
     async def gate() -> None:
         raise errors.Conflict("brand_new", "x")

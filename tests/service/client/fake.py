@@ -26,6 +26,7 @@ class FakeSession:
     completed: bool = False
     index: bool = False
     forked: tuple[str, int] | None = None
+    ttl_seconds: int | None = None
 
     @property
     def tokens(self) -> int:
@@ -76,7 +77,9 @@ class FakeService:
             return fake_copies.begin_stateless(body)
         if body["id"] in self.sessions:
             return problem(409, "session_exists")
-        self.sessions[body["id"]] = FakeSession(body["model"], index=body.get("index", False))
+        self.sessions[body["id"]] = FakeSession(
+            body["model"], index=body.get("index", False), ttl_seconds=body.get("ttl_seconds")
+        )
         return httpx.Response(201, json=self.describe(body["id"], body.get("metadata")))
 
     def _list(self, request: httpx.Request) -> httpx.Response:
@@ -132,6 +135,8 @@ class FakeService:
             "state_bytes": 5000,
             "created_at": 1.5,
             "updated_at": 2.5,
+            "ttl_seconds": session.ttl_seconds,
+            "expires_at": None if session.ttl_seconds is None else 2.5 + session.ttl_seconds,
             "metadata": metadata or {},
             "index": session.index,
             "forked_from": fork,

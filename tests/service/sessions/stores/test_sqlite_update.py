@@ -10,10 +10,12 @@ import pytest
 
 from service.errors import Unavailable
 from service.sessions.protocol import completed_record
+from service.sessions.records import ChunkRecord, KeyRecord
 from service.sessions.stores import SqliteStore
 from service.sessions.stores import sqlite_queries as sql
-from service.sessions.stores.sqlite_file import SCHEMA_VERSION, connect
-from tests.service.sessions.fakes import TENANT, make_record
+from service.sessions.stores.sqlite_file import connect
+from service.sessions.stores.sqlite_schema import SCHEMA_VERSION
+from tests.service.sessions.made import TENANT, make_record
 from tests.service.sessions.stores.test_sqlite import number
 
 RECORD = make_record()
@@ -32,6 +34,7 @@ CREATE TABLE heartbeat (one INTEGER PRIMARY KEY CHECK (one = 1), beats INTEGER N
 PRAGMA application_id = 1280529490;
 PRAGMA user_version = 1;
 INSERT INTO sessions VALUES (7, 'tenant-a', 's', 'i1', 'fake', '%s', 'open', 0, 0, 0, 1.5, 2.5, '{"title":"ü"}', 0);
+INSERT INTO sessions VALUES (8, 'tenant-a', 'gone', 'i2', 'fake', '%s', 'deleted', 3, 2, 9, 1.5, 2.5, '{}', 0);
 INSERT INTO states VALUES (7, x'00ff');
 """
 """A file as the release before completion wrote it, with one session."""
@@ -41,7 +44,7 @@ def write_old(path: Path) -> None:
     path.parent.mkdir()
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.executescript(SCHEMA_1 % RECORD.fingerprint)
+        connection.executescript(SCHEMA_1 % (RECORD.fingerprint, RECORD.fingerprint))
 
 
 @pytest.fixture
@@ -55,7 +58,7 @@ async def test_a_file_of_an_older_release_is_brought_up_to_date_and_keeps_its_se
         assert await store.get_with_state(TENANT, "s") == (RECORD, b"\x00\xff")
         done = completed_record(RECORD, 9.0)
         assert await store.complete(done, expected_version=0) is True
-    assert number(path, "PRAGMA user_version") == SCHEMA_VERSION == 3
+    assert number(path, "PRAGMA user_version") == SCHEMA_VERSION == 4
     async with SqliteStore(path) as store:
         assert await store.get(TENANT, "s") == done
 
@@ -68,7 +71,7 @@ async def test_an_updated_file_is_what_a_new_one_is(tmp_path):
         async with SqliteStore(path) as store:
             columns[path] = [
                 await store._rows(f"PRAGMA table_info({table})", ())
-                for table in ("sessions", "traits", "snapshots", "requests")
+                for table in ("sessions", "chunks", "keys", "snapshots", "requests")
             ]
     assert columns[old] == columns[new]
     assert all(columns[old])
@@ -98,9 +101,25 @@ async def test_an_update_that_fails_leaves_the_file_as_it_was(path, monkeypatch)
     write_old(path)
     broken = {1: ("ALTER TABLE sessions ADD COLUMN metadata TEXT",)}
     with monkeypatch.context() as patch:
-        patch.setattr("service.sessions.stores.sqlite_file._MIGRATIONS", broken)
+        patch.setattr("service.sessions.stores.sqlite_file.MIGRATIONS", broken)
         with pytest.raises(Unavailable, match="duplicate column"):
             await SqliteStore(path).__aenter__()
     assert number(path, "PRAGMA user_version") == 1
     async with SqliteStore(path) as store:
         assert await store.get(TENANT, "s") == RECORD
+
+
+async def test_rows_and_keys_of_an_older_release_get_their_checksums(path):
+    write_old(path)
+    embedding, digest = b"e" * 1536, b"d" * 32
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE sessions SET version = 1, next_seq = 1 WHERE session = 7")
+        connection.execute("INSERT INTO chunks VALUES (7, 0, ?, ?, 3, 0)", (digest, embedding))
+        connection.execute("INSERT INTO keys VALUES (7, 'k', ?, 0)", (digest,))
+        connection.commit()
+    async with SqliteStore(path) as store:
+        assert await store.chunks(TENANT, "s", 0, 9) == [ChunkRecord(0, digest, embedding, 3, 0)]
+        assert await store.key(TENANT, "s", "k") == KeyRecord("k", digest, 0)
+        # A tombstone is remembered for a day, also one that was dug when there was no such rule.
+        assert await store.due(2.5 + 86_399, 9) == []
+        assert await store.due(2.5 + 86_400, 9) == [(TENANT, "gone")]

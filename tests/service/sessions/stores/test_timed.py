@@ -45,10 +45,14 @@ async def test_every_operation_is_passed_on_and_timed():
         assert await store.snapshot("t", "s", 1) is None
         assert await store.bury(GRAVE, expected_version=7) is False
         assert await store.bury(GRAVE) is True
+        assert await store.due(1e9, 9) == [("t", "s")]
+        assert await store.quarantine(GRAVE) is False
+        assert await store.forget(GRAVE) is True
     counts = {"create": 2, "complete": 2, "bury": 2}
     for operation in (
         "create", "get", "get_with_state", "commit", "complete", "chunks", "key", "bury", "list", "ping",
         "begin", "request", "traits", "snapshots", "snapshot",
+        "quarantine", "due", "forget",
     ):  # fmt: skip
         count = _count(metrics, "store_operation_duration_seconds_count", operation)
         assert count == counts.get(operation, 1), operation

@@ -1,0 +1,95 @@
+"""Any flipped bit of any stored row is found, and its session is lost: told so, kept, and erasable."""
+
+import pytest
+
+from service.errors import Gone
+from service.sessions.stores import CorruptRow, MemoryStore
+from service.sessions.stores.checksum import Value, checksum, mirrored, name_digest
+from service.sessions.stores.verified import VerifiedStore
+from tests.service.sessions.made import TENANT, make_commit, make_record
+from tests.service.sessions.stores.flip_targets import TABLES
+from tests.service.sessions.stores.flips import flip_redis, flip_sqlite
+from tests.service.sessions.watching import Clock, Heard
+
+FLIPS = 150
+
+
+async def test_every_flipped_bit_of_an_sqlite_row_is_found(tmp_path):
+    found = await flip_sqlite(tmp_path, FLIPS, seed=7)
+    assert {what.partition(".")[0] for what in found} == set(TABLES)
+    assert found.total() == FLIPS
+
+
+async def test_every_flipped_bit_of_a_redis_value_is_found(tmp_path, redis_server):
+    found = await flip_redis(redis_server, tmp_path, FLIPS, seed=7)
+    assert {"record.data", "state", "chunk", "chunk.score", "key", "key.name"} <= set(found)
+    assert found.total() == FLIPS
+
+
+def test_a_checksum_tells_values_types_and_lengths_apart():
+    rows: list[tuple[Value, ...]] = [
+        ("a", "bc"),
+        ("ab", "c"),
+        (b"a", "bc"),
+        ("abc",),
+        (1,),
+        (1.0,),
+        ("1",),
+        (None,),
+        (True,),
+    ]
+    assert len({checksum(*row) for row in rows}) == len(rows)
+    assert checksum(-0.0) != checksum(0.0)
+    assert checksum("\udcff") != checksum("\udcfe")
+    assert 0 <= checksum("x") < 2**32
+
+
+def test_second_names_are_never_anybody_elses():
+    assert name_digest("ab", "c") != name_digest("a", "bc")
+    assert len(name_digest("t", "s")) == 16
+    assert mirrored("k") != "k"
+
+
+class Slipping(MemoryStore):
+    """Reads fail to verify as often as it is told."""
+
+    slips = 0
+
+    async def get(self, tenant, session_id):
+        self._slip()
+        return await super().get(tenant, session_id)
+
+    async def chunks(self, tenant, session_id, first_seq, limit):
+        self._slip()
+        return await super().chunks(tenant, session_id, first_seq, limit)
+
+    def _slip(self) -> None:
+        if self.slips:
+            self.slips -= 1
+            raise CorruptRow("session")
+
+
+async def test_one_bad_read_costs_a_second_one_and_no_session():
+    heard, inner = Heard(), Slipping()
+    store = VerifiedStore(inner, Clock(9.0), heard)
+    record = make_record()
+    await store.create(record, b"state")
+    inner.slips = 1
+    assert await store.get(TENANT, "s") == record
+    assert heard.events == {}
+
+
+async def test_a_broken_chunk_loses_its_session_at_whatever_version_it_is():
+    heard, inner = Heard(), Slipping()
+    store = VerifiedStore(inner, Clock(9.0), heard)
+    record = make_record()
+    await store.create(record, b"state")
+    await store.commit(make_commit(record))
+    inner.slips = 2
+    with pytest.raises(Gone, match="delete this one") as caught:
+        await store.chunks(TENANT, "s", 0, 9)
+    assert caught.value.code == "session_lost"
+    found = await store.get(TENANT, "s")
+    assert found is not None
+    assert found.status == "lost"
+    assert heard.events == {"lost": 1}
