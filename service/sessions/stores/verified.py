@@ -8,6 +8,7 @@ from typing import TypeVar
 import structlog
 
 from service.errors import Gone, ServiceError
+from service.redaction import session_hash
 from service.sessions.observer import SessionObserver
 from service.sessions.origins import Beginning, BeginOutcome, RequestRecord, SessionTraits
 from service.sessions.protocol import lost_record, session_lost, tombstone
@@ -124,13 +125,13 @@ class VerifiedStore(ForwardingStore):
         """Put the session into quarantine, and return what to tell of it."""
         now = self._clock()
         nameless = lost_record(tenant, session_id, secrets.token_hex(16), now)
-        log.error("session_lost", session_id=session_id, row=str(broken))
+        log.error("session_lost", session=session_hash(session_id), row=str(broken))
         try:
             if await self._bury(tenant, session_id, nameless, now):
                 self._observer.event("lost")
         except ServiceError as error:
             # It is found broken again whenever it is asked for.
-            log.warning("quarantine_failed", session_id=session_id, reason=error.detail)
+            log.warning("quarantine_failed", session=session_hash(session_id), reason=error.detail)
         return session_lost(session_id)
 
     async def _bury(

@@ -16,6 +16,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.redis_server import RedisProcess
 from tests.service.sessions.stores.machine import Agreement
+from tests.service.sessions.stores.machine_origins import FullAgreement
 from tests.service.sessions.stores.quiet import without_log
 
 
@@ -38,7 +39,7 @@ def run_machine(
 
 def machine_over(*specs: str, **changes: Any) -> type[Agreement]:
     """Return the machine over other stores, or with something changed."""
-    return type("Agreement", (Agreement,), {"specs": specs, "steps": 0, **changes})
+    return type("FullAgreement", (FullAgreement,), {"specs": specs, "steps": 0, **changes})
 
 
 def main(steps: Annotated[int, typer.Option()] = 10_000) -> None:

@@ -12,16 +12,31 @@ from typing import Any, Protocol
 import redis
 
 from service.sessions.stores.checksum import checksum, name_digest
-from service.sessions.stores.redis_rows import session_keys
+from service.sessions.stores.redis_rows import requests_key, session_keys
 from service.sessions.stores.sqlite_queries import SESSION_COLUMNS
 from tests.service.sessions.made import TENANT
 
 TABLES = {
-    "sessions": ["session", *SESSION_COLUMNS, "crc"],
+    "sessions": [
+        "session",
+        *SESSION_COLUMNS,
+        "crc",
+        "indexed",
+        "forked_from",
+        "forked_at",
+        "traits_crc",
+    ],
     "states": ["session", "data"],
     "chunks": ["session", "seq", "digest", "embedding", "tokens", "token_start", "crc"],
     "keys": ["session", "key", "digest", "first_seq", "crc"],
+    "snapshots": ["session", "seq", "data", "crc"],
+    "requests": ["tenant", "key", "digest", "id", "crc"],
 }
+
+
+KINDS = (
+    "record", "state", "chunk", "score", "key", "key name", "snapshot", "snapshot name", "request", "request name",
+)  # fmt: skip
 
 
 class Target(Protocol):
@@ -91,16 +106,16 @@ class SqliteTarget:
 
 
 class RedisTarget:
-    """The values of a session's four keys."""
+    """The values of a session's keys, and of the request that began it."""
 
     def __init__(self, client: "redis.Redis") -> None:
         self._client: Any = client
-        self._keys = session_keys(TENANT, "s")
+        self._keys = (*session_keys(TENANT, "s"), requests_key(TENANT))
         self._dumps = {name: self._client.dump(name) for name in self._keys}
 
     def flip(self, chance: random.Random) -> str | None:
-        record, state, chunks, keys = self._keys
-        match chance.choice(["record", "state", "chunk", "score", "key", "key name"]):
+        record, state, chunks, keys, snapshots, requests = self._keys
+        match chance.choice(KINDS):
             case "record":
                 what = self._flip_field(record, chance)
             case "state":
@@ -118,15 +133,23 @@ class RedisTarget:
                     return None
                 self._client.zadd(chunks, {member: flipped})
                 what = "chunk.score"
-            case "key":
-                self._flip_field(keys, chance)
-                what = "key"
-            case _:
-                field = chance.choice(self._client.hkeys(keys))
-                value = self._client.hget(keys, field)
-                self._client.hdel(keys, field)
-                self._client.hset(keys, flipped_bytes(field, chance), value)
-                what = "key.name"
+            case kind:
+                part, _, name = kind.partition(" ")
+                at = {"key": keys, "snapshot": snapshots, "request": requests}[part]
+                if name:
+                    return self._flip_name(at, f"{part}.name", chance)
+                self._flip_field(at, chance)
+                what = part
+        return what
+
+    def _flip_name(self, name: str, what: str, chance: random.Random) -> str | None:
+        field = chance.choice(self._client.hkeys(name))
+        flipped = flipped_bytes(field, chance)
+        if self._client.hexists(name, flipped):
+            return None  # no two fields have one name
+        value = self._client.hget(name, field)
+        self._client.hdel(name, field)
+        self._client.hset(name, flipped, value)
         return what
 
     def _chunk(self, chunks: str, chance: random.Random) -> tuple[bytes, float]:

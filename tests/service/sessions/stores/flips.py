@@ -2,8 +2,10 @@
 
     python -m tests.service.sessions.stores.flips [--flips 10000] [--seed 1]
 
-Every flip hits one value of one row of a session: its record, its state, a chunk, or an idempotency key, columns that
-rows are found by included. Exits with 1 if one goes unnoticed or is answered with anything but 410 `session_lost`.
+Every flip hits one value of one row of a session: its record, its state, a chunk, an idempotency key, the key of the
+request that began it, or a snapshot, columns that rows are found by included. Exits with 1 if one goes unnoticed or is
+answered with anything but 410 `session_lost`; but the request's key is read by its other name, and a snapshot is as
+good as not kept.
 """
 
 import asyncio
@@ -20,6 +22,7 @@ import typer
 
 from service.errors import Gone
 from service.sessions.codec import StateArrays, encode, unread
+from service.sessions.origins import Beginning, RequestRecord, SessionTraits
 from service.sessions.protocol import chunk_digest, next_record, tombstone
 from service.sessions.records import ChunkRecord, KeyRecord, SessionRecord
 from service.sessions.recovery import Recovery, known
@@ -34,6 +37,7 @@ from tests.service.sessions.watching import Clock, Heard
 CHUNKS = 3
 WIDTH = 8
 NOW = 500.0
+TRAITS = SessionTraits(indexed=True, forked_from="parent", forked_at=2)
 
 
 def state_of(tokens: int) -> bytes:
@@ -55,12 +59,15 @@ async def fill(store: SessionStore) -> SessionRecord:
         TENANT, "s", "1f" * 16, "infini", "f" * 64, "open", 0, 0, 0, 1.5, 2.5, '{"title":"ü"}', len(state),
         ttl_seconds=3600.0, ends_at=1e6,
     )  # fmt: skip
-    assert await store.create(record, state)
+    request = RequestRecord("begun-by", chunk_digest("begin"), "s")
+    assert await store.begin(Beginning(record, state, TRAITS, request=request)) == "begun"
     for seq in range(CHUNKS):
         state = state_of(3 * seq + 3)
         following = next_record(record, 3, len(state), 100.0 + seq)
         key = KeyRecord(f"key-{seq}", chunk_digest(f"request {seq}"), seq)
-        assert await store.commit(Commit(record.version, following, state, chunk_of(seq), key))
+        assert await store.commit(
+            Commit(record.version, following, state, chunk_of(seq), key, CHUNKS)
+        )
         record = following
     return record
 
@@ -76,11 +83,29 @@ async def read_everything(store: SessionStore, record: SessionRecord) -> None:
     for seq in range(CHUNKS):
         expected = KeyRecord(f"key-{seq}", chunk_digest(f"request {seq}"), seq)
         assert await store.key(TENANT, "s", expected.key) == expected
+    assert await store.traits(TENANT, ["s"]) == {"s": TRAITS}
+    request = RequestRecord("begun-by", chunk_digest("begin"), "s")
+    assert await store.request(TENANT, request.key) == request
 
 
-async def is_found(raw: SessionStore, record: SessionRecord) -> bool:
-    """Whether a flipped bit makes the session lost, for good, and erasable."""
+async def whole_snapshots(store: SessionStore) -> int:
+    """Return how many snapshots are offered, and check that each is what it should be."""
+    kept = await store.snapshots(TENANT, "s")
+    for seq in range(12):
+        found = await store.snapshot(TENANT, "s", seq)
+        assert (found is not None) == (seq in kept)
+        assert found is None or found == state_of(3 * seq)
+    return len(kept)
+
+
+async def is_found(raw: SessionStore, record: SessionRecord, what: str) -> bool:
+    """Whether a flipped bit makes the session lost, for good, and erasable; or does no harm where that is promised."""
     store = VerifiedStore(raw, Clock(NOW), Heard())
+    if what.startswith(("request", "snapshot", "record.request")):
+        # A request stands under two names, and the session goes on without a snapshot.
+        await read_everything(store, record)
+        assert not what.startswith("snapshot") or await whole_snapshots(store) == CHUNKS - 1
+        return True
     try:
         await read_everything(store, record)
     except Gone as gone:
@@ -110,14 +135,16 @@ async def flip_many(
     chance = random.Random(seed)  # noqa: S311 - which bits are flipped is no secret
     target, found = make(), Counter[str]()
     await read_everything(store, record)
+    assert await whole_snapshots(store) == CHUNKS
     while found.total() < flips:
         what = target.flip(chance)
         if what is None:
             continue
-        assert await is_found(store, record), f"a flipped bit in {what} went unnoticed"
+        assert await is_found(store, record, what), f"a flipped bit in {what} went unnoticed"
         found[what] += 1
         target.restore()
     await read_everything(store, record)
+    assert await whole_snapshots(store) == CHUNKS
     return found
 
 

@@ -5,11 +5,11 @@ import pytest
 from service.errors import Conflict
 from service.sessions import protocol
 from tests.service.sessions.stores.agreement import machine_over, run_machine
-from tests.service.sessions.stores.machine import Agreement
+from tests.service.sessions.stores.machine_origins import FullAgreement
 
 
 def test_memory_and_sqlite_agree():
-    run_machine(Agreement, examples=15, steps=30)
+    run_machine(FullAgreement, examples=15, steps=30)
 
 
 def test_memory_and_redis_agree(redis_server):

@@ -3,13 +3,14 @@
 from dataclasses import dataclass, field
 
 from service.errors import ServiceError
+from service.sessions.origins import NO_TRAITS, SessionTraits
 from service.sessions.records import SessionRecord
 from service.sessions.recovery import known
 
 
 @dataclass
 class Told:
-    """A session as its client was told of it, times in seconds."""
+    """A session as its client was told of it, times in seconds; `begun` are the chunks it began with."""
 
     status: str = "open"
     log: list[str] = field(default_factory=list)
@@ -17,6 +18,9 @@ class Told:
     ttl: float | None = None
     ends: float | None = None
     remembered: float = 0.0
+    begun: int = 0
+    traits: SessionTraits = NO_TRAITS
+    request: str | None = None
 
     def code(self, now: float) -> str:
         """Return what asking for the session is answered with."""
