@@ -65,6 +65,8 @@ class EdgeConfig(FrozenSection):
     """Longest time between two bytes of a streamed body while the service waits for them."""
     linger_seconds: float = Field(default=5.0, gt=0)
     """How long the rest of a body is still taken, and dropped, once its request was answered."""
+    unread_seconds: float = Field(default=60.0, gt=0)
+    """Longest time in which a client may take less than 64 KiB of an answer that waits for it."""
 
     @field_validator("allowed_hosts")
     @classmethod

@@ -58,6 +58,7 @@ KEYS = {
     "edge.url_bytes",
     "edge.idle_seconds",
     "edge.linger_seconds",
+    "edge.unread_seconds",
 }
 
 
