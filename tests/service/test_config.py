@@ -54,6 +54,7 @@ KEYS = {
     "edge.connections",
     "edge.head_bytes",
     "edge.head_seconds",
+    "edge.held_bytes",
     "edge.headers",
     "edge.url_bytes",
     "edge.idle_seconds",
