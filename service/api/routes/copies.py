@@ -117,7 +117,8 @@ async def import_session(
         await encoder.verify(encode(contents.state))
     request = None
     if key is not None:
-        request = RequestKey(key, request_digest(f"import {session_id}", body))
+        digest = await asyncio.to_thread(request_digest, f"import {session_id}", body)
+        request = RequestKey(key, digest)
     async with room_for_a_session(services, context, request):
         begun = await services.copies.transfers.adopt(
             tenant, info, contents, Wish(session_id, None, request)

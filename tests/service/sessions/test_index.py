@@ -1,5 +1,7 @@
 """Search among the chunks of one session: exact, fresh, bounded."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -46,6 +48,17 @@ def plain(vectors: np.ndarray, first: int = 0) -> ChunkVectors:
 def by_hand(query: np.ndarray, vectors: np.ndarray, top_k: int, first: int = 0) -> list[int]:
     scores = query @ vectors.T
     return [first + i for i in sorted(range(len(vectors)), key=lambda i: (-scores[i], i))[:top_k]]
+
+
+def test_many_questions_need_no_memory_for_all_their_scores():
+    vectors, queries = unit(4000), unit(1000, seed=1)
+    index = plain(vectors)
+    tracemalloc.start()
+    found = index.nearest(queries, 1)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(found) == 1000
+    assert peak < queries.shape[0] * vectors.shape[0] * 4 / 4
 
 
 @pytest.mark.parametrize("count", [1, 2, 50])
