@@ -57,6 +57,9 @@ class EdgeConfig(FrozenSection):
     """Largest request line and headers together."""
     head_seconds: float = Field(default=10.0, gt=0)
     """Longest time a request's head may take to arrive."""
+    held_bytes: int = Field(default=256 * 1024**2, ge=1024)
+    """Bytes of bodies that one gateway process holds at once, from their first byte to their answer; a request with
+    more is answered 503, unless it is the only one. Streams hold a few pieces each and do not count."""
     headers: int = Field(default=100, ge=8)
     """Most header fields of one request."""
     url_bytes: int = Field(default=8 * 1024, ge=256)
@@ -65,6 +68,8 @@ class EdgeConfig(FrozenSection):
     """Longest time between two bytes of a streamed body while the service waits for them."""
     linger_seconds: float = Field(default=5.0, gt=0)
     """How long the rest of a body is still taken, and dropped, once its request was answered."""
+    unread_seconds: float = Field(default=60.0, gt=0)
+    """Longest time in which a client may take less than 64 KiB of an answer that waits for it."""
 
     @field_validator("allowed_hosts")
     @classmethod

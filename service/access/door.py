@@ -21,11 +21,6 @@ class Door:
         self._anyone = Caller(limits=quotas or RateLimits())
         self.meters = Meters()
 
-    @property
-    def locked(self) -> bool:
-        """True if a key is needed."""
-        return self._keyring is not None
-
     async def caller(self, key: str | None) -> Caller | None:
         """Return who shows a key, None if it opens nothing."""
         return self._anyone if self._keyring is None else await self._keyring.caller(key)

@@ -56,7 +56,7 @@ class KeyFile:
         """Return all keys, those that are refused included.
 
         Raises:
-            ConfigError: the file is missing, open to writers of other accounts, or not what it should be.
+            ConfigError: the file is missing, may be written by everyone, or is not what it should be.
         """
         try:
             with self.path.open("rb") as file:
@@ -64,7 +64,9 @@ class KeyFile:
                     raise ConfigError(
                         f"{self.path}: everyone may write it; use `chmod 600 {self.path}`"
                     )
-                text = file.read(_LARGEST_BYTES)
+                text = file.read(_LARGEST_BYTES + 1)
+            if len(text) > _LARGEST_BYTES:
+                raise ConfigError(f"{self.path}: larger than {_LARGEST_BYTES} bytes")
             tree = json.loads(text) if self._is_json else yaml.load(text, _Loader)  # noqa: S506 - safe
             document = _Document.model_validate({} if tree is None else tree)
         except FileNotFoundError as error:

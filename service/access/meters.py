@@ -12,6 +12,9 @@ from service.config_access import RateLimits
 from service.errors import RateLimited
 
 MINUTE: Final = 60.0
+LOOK_SECONDS: Final = 1.0
+"""How long a stream that is slowed down waits before it looks whether it may go on at all."""
+_LEAST_WAIT_S: Final = 0.001
 _SESSIONS_RETRY_S: Final = 300
 
 
@@ -65,11 +68,17 @@ class Meter:
                 wait_s,
             )
 
-    async def pace(self) -> None:
-        """Wait until there are tokens left: how a stream is slowed down instead of broken off."""
-        wait_s = self._tokens_wait_s()
-        if wait_s > 0.0:
-            await asyncio.sleep(wait_s)
+    async def pace(self, require_going_on: Callable[[], None]) -> None:
+        """Wait until there are tokens left: how a stream is slowed down instead of broken off.
+
+        Args:
+            require_going_on: Called now and then; ends the wait with what it raises.
+        """
+        require_going_on()
+        while (wait_s := self._tokens_wait_s()) > 0.0:
+            # A moment at least: what is left may be too little to move a clock.
+            await asyncio.sleep(min(max(wait_s, _LEAST_WAIT_S), LOOK_SECONDS))
+            require_going_on()
 
     def charge(self, tokens: int) -> None:
         """Count tokens that were encoded."""

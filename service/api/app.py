@@ -4,6 +4,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 
 from service.api.access import AccessApp
+from service.api.body_room import BodyRoom
 from service.api.edge import EdgeApp
 from service.api.middleware import ObservedApp
 from service.api.openapi import install_openapi
@@ -59,7 +60,8 @@ def create_app(services: Services) -> FastAPI:
     """Build the HTTP API over its ports.
 
     Args:
-        services: The ports; the app holds no other state but a readiness answer a second old.
+        services: The ports; the app holds no other state but a readiness answer a second old, and how many bytes of
+            bodies it holds.
     """
     app = FastAPI(
         title="longstream",
@@ -72,6 +74,7 @@ def create_app(services: Services) -> FastAPI:
     )
     app.state.services = services
     app.state.readiness = Readiness(services.encoders)
+    app.state.body_room = BodyRoom(services.edge.held_bytes)
     for router in _ROUTERS:
         app.include_router(router)
     install_problem_handlers(app)

@@ -1,7 +1,7 @@
-"""Request bodies under three bounds: their size, their time, their type."""
+"""Request bodies under four bounds: their size, their time, their type, and how many of them there are."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from email.message import Message
@@ -10,11 +10,18 @@ from typing import Final
 from fastapi import Request
 from starlette.datastructures import Headers
 
+from service.api.body_room import BodyRoom, Share
 from service.api.dependencies import Current
 from service.api.problems import RequestTimeout
 from service.api.services import Services
 from service.api.validation import Body, parse_body
-from service.errors import BadRequest, PayloadTooLarge, ServiceError, UnsupportedMedia
+from service.errors import (
+    BadRequest,
+    PayloadTooLarge,
+    ServiceError,
+    Unavailable,
+    UnsupportedMedia,
+)
 
 DRAIN_BYTES: Final = 16 * 1024**2
 """How much of a refused body is still read, so that a client in the middle of it gets the answer."""
@@ -31,7 +38,7 @@ class Limits:
 
 def json_body(
     model: type[Body], most_bytes: int | None = None, *, optional: bool = False
-) -> Callable[[Request, Current], Awaitable[Body]]:
+) -> Callable[[Request, Current], AsyncIterator[Body]]:
     """Return a dependency that reads, parses and validates a JSON body.
 
     Args:
@@ -40,19 +47,21 @@ def json_body(
         optional: Whether a request without a body, and then without a type of it, is as good as `{}`.
     """
 
-    async def read(request: Request, services: Current) -> Body:
+    async def read(request: Request, services: Current) -> AsyncIterator[Body]:
         if optional and not _has_body(request.headers):
-            return parse_body(model, b"{}")
+            yield parse_body(model, b"{}")
+            return
         cap = min(services.limits.body_bytes, most_bytes or services.limits.body_bytes)
         limits = Limits("application/json", cap, services.limits.body_seconds)
-        return parse_body(model, await _read_capped(request, limits))
+        with _room(request).share() as share:
+            yield parse_body(model, await _read_capped(request, limits, share))
 
     return read
 
 
 def raw_body(
     media_type: str, most_bytes: Callable[[Services], int]
-) -> Callable[[Request, Current], Awaitable[bytes]]:
+) -> Callable[[Request, Current], AsyncIterator[bytes]]:
     """Return a dependency that reads a body as it is.
 
     Args:
@@ -60,9 +69,10 @@ def raw_body(
         most_bytes: Its bound, from the configuration.
     """
 
-    async def read(request: Request, services: Current) -> bytes:
+    async def read(request: Request, services: Current) -> AsyncIterator[bytes]:
         limits = Limits(media_type, most_bytes(services), services.limits.body_seconds)
-        return await _read_capped(request, limits)
+        with _room(request).share() as share:
+            yield await _read_capped(request, limits, share)
 
     return read
 
@@ -82,12 +92,19 @@ def require_media_type(headers: Headers, media_type: str) -> None:
         )
 
 
+def _room(request: Request) -> BodyRoom:
+    room = request.app.state.body_room
+    if not isinstance(room, BodyRoom):
+        raise TypeError("the app was not built by create_app")
+    return room
+
+
 def _has_body(headers: Headers) -> bool:
     """Tell whether a request has a body (RFC 9112, 6.3); one that is announced as nothing is none."""
     return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
 
 
-async def _read_capped(request: Request, limits: Limits) -> bytes:
+async def _read_capped(request: Request, limits: Limits, share: Share) -> bytes:
     refusal = _refusal_of_head(request.headers, limits)
     cap, seconds = limits.most_bytes, limits.seconds
     body = bytearray()
@@ -96,8 +113,8 @@ async def _read_capped(request: Request, limits: Limits) -> bytes:
         async with asyncio.timeout(seconds), aclosing(request.stream()) as pieces:
             async for piece in pieces:
                 received += len(piece)
-                if refusal is None and received > cap:
-                    refusal = _too_large(cap)
+                if refusal is None:
+                    refusal = _refusal_of_piece(received, len(piece), cap, share)
                 if refusal is None:
                     body += piece
                 elif received > DRAIN_BYTES:
@@ -127,6 +144,17 @@ def _refusal_of_head(headers: Headers, limits: Limits) -> ServiceError | None:
     digits = length.lstrip("0")
     if len(digits) > len(str(cap)) or int(digits or "0") > cap:
         return _too_large(cap)
+    return None
+
+
+def _refusal_of_piece(received: int, count: int, cap: int, share: Share) -> ServiceError | None:
+    """Return why no more of a body is held, or hold `count` bytes more."""
+    if received > cap:
+        return _too_large(cap)
+    try:
+        share.take(count)
+    except Unavailable as refusal:
+        return refusal
     return None
 
 

@@ -10,6 +10,7 @@ from service.access import Caller, Meter
 from service.ports import StageTimes
 
 _KEY = "longstream.context"
+_UNKNOWN = "the request did not come through AccessApp"
 CLIENT_LEFT = 499
 """Status that the log and the metrics give a request whose client left before its answer."""
 
@@ -47,13 +48,19 @@ class RequestContext:
     def tenant(self) -> str:
         """Whose sessions the request sees."""
         if self.caller is None:
-            raise TypeError("the request did not come through AccessApp")
+            raise TypeError(_UNKNOWN)
         return self.caller.tenant
+
+    @property
+    def budget(self) -> Meter:
+        """The meter of a request that has to have a caller."""
+        if self.meter is None:
+            raise TypeError(_UNKNOWN)
+        return self.meter
 
     def charge(self, tokens: int) -> None:
         """Count tokens that were encoded for the request's caller."""
-        if self.meter is not None:
-            self.meter.charge(tokens)
+        self.budget.charge(tokens)
 
     def attach(self, scope: Scope) -> None:
         """Make this the context of an ASGI request."""

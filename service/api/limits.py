@@ -16,7 +16,7 @@ def at_most(limit: int, items: Sequence[Any], param: str) -> None:
     if len(items) > limit:
         raise Unprocessable(
             "validation_error",
-            f"{param}: {len(items)} items; at most {limit} are taken in one request.",
+            f"{param}: more than {limit} items, which is the most that is taken in one request.",
             param,
             {"max_items": limit},
         )

@@ -2,9 +2,6 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated
-
-from fastapi import Depends
 
 from service.api.context import RequestContext
 from service.api.dependencies import Context
@@ -14,11 +11,7 @@ from service.sessions.beginnings import RequestKey
 
 async def within_budget(context: Context) -> None:
     """Refuse more text from a caller that has encoded too much; raises `RateLimited`."""
-    if context.meter is not None:
-        context.meter.require_tokens()
-
-
-Budgeted = Annotated[None, Depends(within_budget)]
+    context.budget.require_tokens()
 
 
 @asynccontextmanager
@@ -37,12 +30,12 @@ async def room_for_a_session(
     Raises:
         RateLimited: the tenant has as many as it may have.
     """
-    most = None if context.meter is None else context.meter.limits.open_sessions
-    if most is None or context.meter is None:
+    most = context.budget.limits.open_sessions
+    if most is None:
         yield
         return
     async with services.door.meters.tenant_lock(context.tenant):
         if await services.catalog.replay(context.tenant, request) is None:
             found = await services.catalog.list(context.tenant, None, most)
-            context.meter.require_session(len(found))
+            context.budget.require_session(len(found))
         yield

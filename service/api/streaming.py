@@ -67,7 +67,7 @@ class SessionStream:
         self._record = record
         self._options = options
         self._scope = scope
-        self._meter = RequestContext.of(scope).meter
+        self._meter = RequestContext.of(scope).budget
         self._key = f"stream-{uuid.uuid4().hex}"
         self._last: AppendResult | None = None
         self._next_seq = record.next_seq
@@ -90,9 +90,7 @@ class SessionStream:
 
     async def _lines(self, body: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
         async for text in split_stream(body, self._options.chunk_chars):
-            if self._meter is not None:
-                await self._meter.pace()
-            refuse_while_draining(self._services)
+            await self._meter.pace(lambda: refuse_while_draining(self._services))
             yield self._chunk_line(text, await self._append(text))
         if self._last is None:
             await self._require_conditions()

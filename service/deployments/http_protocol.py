@@ -2,7 +2,7 @@
 
 uvicorn bounds the size of a request's head, with h11 only, and no time but that between requests: connections that
 send a byte now and then would stay open for ever. What comes after a head is bounded by the application, which knows
-the route; what still comes after the answer is bounded here.
+the route; what still comes after the answer is bounded here, and so is an answer that nobody takes.
 """
 
 import asyncio
@@ -21,6 +21,8 @@ from service.config_access import EdgeConfig
 from service.errors import BadRequest, ServiceError, Unavailable
 
 _ANSWERABLE: Final = (h11.IDLE, h11.SEND_RESPONSE)
+_LEAST_TAKEN: Final = 64 * 1024
+"""Bytes of a waiting answer that its client has to take in each `edge.unread_seconds`."""
 
 
 class GuardedHttp(H11Protocol):
@@ -36,6 +38,7 @@ class GuardedHttp(H11Protocol):
         self._edge = edge
         self._head_timer: asyncio.TimerHandle | None = None
         self._linger_timer: asyncio.TimerHandle | None = None
+        self._unread_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn
         """Start the clock of the first head, or turn the connection away if there are too many."""
@@ -74,7 +77,18 @@ class GuardedHttp(H11Protocol):
         """Forget the clocks."""
         self._stop_head_timer()
         self._stop_linger_timer()
+        self._stop_unread_timer()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Start the clock of an answer that its client does not take."""
+        super().pause_writing()
+        self._await_reader()
+
+    def resume_writing(self) -> None:
+        """Stop it: most of the answer is on its way."""
+        self._stop_unread_timer()
+        super().resume_writing()
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP, called by uvicorn while it handles h11's error."""
@@ -108,6 +122,24 @@ class GuardedHttp(H11Protocol):
         if self._linger_timer is not None:
             self._linger_timer.cancel()
             self._linger_timer = None
+
+    def _await_reader(self) -> None:
+        waiting = self.transport.get_write_buffer_size()
+        self._unread_timer = self.loop.call_later(
+            self._edge.unread_seconds, self._require_taken, waiting
+        )
+
+    def _require_taken(self, waited: int) -> None:
+        if self.transport.get_write_buffer_size() > waited - _LEAST_TAKEN:
+            # Closed in good order it would stay until the client has read all of it.
+            self.transport.abort()
+        else:
+            self._await_reader()
+
+    def _stop_unread_timer(self) -> None:
+        if self._unread_timer is not None:
+            self._unread_timer.cancel()
+            self._unread_timer = None
 
     def _refuse(self, error: ServiceError, headers: dict[str, str] | None = None) -> None:
         """Answer with a problem document if nothing was answered yet, and close."""

@@ -18,6 +18,8 @@ from service.sessions.stores.base import SessionStore
 
 PAGE: Final = 1024
 """Chunks read from the store at once."""
+_QUERIES_AT_ONCE: Final = 16
+"""Questions whose scores are held together: each has one for every chunk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +55,12 @@ class ChunkVectors:
             queries: (n, d), unit length.
             top_k: How many at most.
         """
-        scores = queries @ self.vectors.T
-        return [self._ranked(row, min(top_k, len(row))) for row in scores]
+        count = min(top_k, len(self.vectors))
+        return [
+            self._ranked(row, count)
+            for first in range(0, len(queries), _QUERIES_AT_ONCE)
+            for row in queries[first : first + _QUERIES_AT_ONCE] @ self.vectors.T
+        ]
 
     def _ranked(self, scores: NDArray[np.float32], count: int) -> tuple[NearChunk, ...]:
         if count == 0:

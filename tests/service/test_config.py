@@ -60,10 +60,12 @@ KEYS = {
     "edge.connections",
     "edge.head_bytes",
     "edge.head_seconds",
+    "edge.held_bytes",
     "edge.headers",
     "edge.url_bytes",
     "edge.idle_seconds",
     "edge.linger_seconds",
+    "edge.unread_seconds",
 }
 
 

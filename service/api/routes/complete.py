@@ -26,7 +26,7 @@ router = APIRouter(tags=["sessions"])
 @router.post(
     "/v1/sessions/{session_id}/complete",
     operation_id="complete_session",
-    dependencies=[Depends(accepting), Depends(within_budget)],
+    dependencies=[Depends(accepting)],
     responses={200: {"model": CompleteResponse}},
     openapi_extra=json_request(CompleteRequest, required=False),
 )
@@ -48,6 +48,7 @@ async def complete_session(
     if body.first_seq is None or body.chunks is None:
         record = await services.catalog.complete(tenant, session_id, tags)
     else:
+        await within_budget(context)
         at_most(services.limits.chunks, body.chunks, "chunks")
         record = await services.catalog.get(tenant, session_id)
         command = RevisitCommand(tenant, session_id, body.first_seq, tuple(body.chunks), tags)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from itertools import islice
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Response
@@ -47,9 +48,10 @@ async def create_contextualized_embeddings(
     for name in ("output_dimension", "dimensions"):
         await require_dimensions(encoder, getattr(body, name), name)
     documents = body.documents
+    at_most(services.limits.texts, documents, "inputs")
     if body.enable_auto_chunking:
         size = body.chunk_size or DEFAULT_CHUNK_TOKENS
-        documents = await _cut(encoder, [text for [text] in documents], size)
+        documents = await _cut(encoder, [text for [text] in documents], size, services.limits.texts)
     at_most(services.limits.texts, [text for chunks in documents for text in chunks], "inputs")
     results = await _read(encoder, documents)
     data = []
@@ -67,12 +69,23 @@ async def create_contextualized_embeddings(
     return json_response({"object": "list", "data": data, "model": body.model, "usage": usage})
 
 
-async def _cut(encoder: EncoderPort, texts: Sequence[str], most_tokens: int) -> list[list[str]]:
+async def _cut(
+    encoder: EncoderPort, texts: Sequence[str], most_tokens: int, most_chunks: int
+) -> list[list[str]]:
     found = await encoder.tokenize(texts)
-    return [
-        cut_at_tokens(text, [place for place in tokens.offsets if place], most_tokens)
-        for text, tokens in zip(texts, found.texts, strict=True)
-    ]
+
+    def cut() -> list[list[str]]:
+        documents: list[list[str]] = []
+        left = most_chunks
+        for text, tokens in zip(texts, found.texts, strict=True):
+            offsets = [place for place in tokens.offsets if place]
+            # One more than is taken shows that there are too many; a million would only cost.
+            documents.append(list(islice(cut_at_tokens(text, offsets, most_tokens), left + 1)))
+            left = max(0, left - len(documents[-1]))
+        return documents
+
+    # Megabytes of text take a while, and nobody else should wait for it.
+    return await asyncio.to_thread(cut)
 
 
 async def _read(encoder: EncoderPort, documents: Sequence[Sequence[str]]) -> list[ReadResult]:

@@ -127,7 +127,8 @@ async def import_session(
         await encoder.verify(encode(contents.state))
     if key is not None:
         operation = f"import {wish.session_id} {wish.ttl_seconds}"
-        wish = replace(wish, request=RequestKey(key, request_digest(operation, body)))
+        digest = await asyncio.to_thread(request_digest, operation, body)
+        wish = replace(wish, request=RequestKey(key, digest))
     async with room_for_a_session(services, context, wish.request):
         begun = await services.copies.transfers.adopt(tenant, info, contents, wish)
     return await begun_response(services, begun)

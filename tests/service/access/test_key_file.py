@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from service.access import key_file
 from service.access.key_file import KeyFile
 from service.access.keys import KeyEntry, new_key
 from service.config_access import RateLimits
@@ -114,6 +115,18 @@ def test_a_file_that_everyone_may_write_is_refused(tmp_path: Path):
     path.write_text("")
     path.chmod(0o666)
     with pytest.raises(ConfigError, match="chmod 600"):
+        KeyFile(path).read()
+
+
+def test_a_file_that_is_too_large_is_refused_and_not_cut(tmp_path: Path, monkeypatch):
+    path = tmp_path / "keys.yaml"
+    with KeyFile(path).changing() as entries:
+        entries.append(entry())
+    monkeypatch.setattr(key_file, "_LARGEST_BYTES", path.stat().st_size)
+    assert len(KeyFile(path).read()) == 1
+    with path.open("a") as file:
+        file.write("  disabled: true\n")
+    with pytest.raises(ConfigError, match="larger than"):
         KeyFile(path).read()
 
 

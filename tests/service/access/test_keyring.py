@@ -103,14 +103,14 @@ async def test_limits_of_a_key_go_before_the_configured(ring: Ring):
 
 async def test_without_keys_everyone_is_the_default_tenant():
     door = Door(quotas=DEFAULTS)
-    assert not door.locked
     assert await door.caller(None) == Caller("public", None, "api", DEFAULTS)
     assert await door.caller("nonsense") == await door.caller(None)
 
 
-def test_a_door_nobody_could_open_is_refused(ring: Ring):
+async def test_a_door_nobody_could_open_is_refused(ring: Ring):
     auth = AuthConfig(keys_file=ring.file.path)
-    assert open_door(auth, RateLimits(), "0.0.0.0").locked  # noqa: S104 - what is tested
+    door = open_door(auth, RateLimits(), "0.0.0.0")  # noqa: S104 - what is tested
+    assert await door.caller(None) is None
     ring.change(disabled=True)
     ring.add("acme", scope="metrics")
     with pytest.raises(ConfigError, match=r"no key in .* opens the API now"):

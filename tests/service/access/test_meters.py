@@ -1,12 +1,14 @@
+import asyncio
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.access import Caller, Meters
 from service.access.buckets import TokenBucket
-from service.access.meters import Meter
+from service.access.meters import LOOK_SECONDS, Meter
 from service.config_access import RateLimits
-from service.errors import RateLimited
+from service.errors import RateLimited, Unavailable
 from tests.service.access.clock import Clock
 
 
@@ -76,7 +78,32 @@ async def test_tokens_may_be_overdrawn_once_and_are_waited_for():
     assert caught.value.extras == {"limit": "tokens_per_minute", "retry_after_s": 31}
     clock.seconds = 31
     meter.require_tokens()
-    await meter.pace()
+
+
+async def test_a_stream_waits_for_its_tokens_and_looks_about_meanwhile(monkeypatch):
+    clock = Clock()
+    meter = Meter(RateLimits(tokens_per_minute=60), clock)
+    meter.charge(62)
+    slept: list[float] = []
+    looked: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        clock.seconds += seconds
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    await meter.pace(lambda: looked.append(clock.seconds))
+    assert slept == [LOOK_SECONDS, LOOK_SECONDS, LOOK_SECONDS]
+    assert looked == [0.0, 1.0, 2.0, 3.0]
+    meter.charge(1000)
+
+    def stop() -> None:
+        if clock.seconds > 5:
+            raise Unavailable("draining", "stopping")
+
+    with pytest.raises(Unavailable):
+        await meter.pace(stop)
+    assert clock.seconds == 6.0
 
 
 def test_sessions_are_counted_by_who_knows_them():
@@ -92,7 +119,7 @@ async def test_without_limits_nothing_is_counted():
         meter.request()
         meter.charge(1_000_000)
         meter.require_tokens()
-        await meter.pace()
+        await meter.pace(lambda: None)
         meter.require_session(1_000_000)
     assert meter.headers() == {}
 

@@ -1,6 +1,7 @@
 """Chunks of documents in one call."""
 
 import base64
+import threading
 from typing import Any
 
 import httpx
@@ -9,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from service.api.auto_chunking import cut_at_tokens
+from service.api.routes import contextualized
 from service.config import LimitsConfig
 from service.errors import Unavailable
 from tests.service.api.fake_tokens import fake_tokens
@@ -111,7 +113,7 @@ async def test_a_document_can_be_cut_here(client, api):
 )
 def test_cuts_lose_nothing_and_hold_their_bound(text, most):
     offsets = [place for place in fake_tokens(text).offsets if place]
-    chunks = cut_at_tokens(text, offsets, most)
+    chunks = list(cut_at_tokens(text, offsets, most))
     assert "".join(chunks) == text
     assert all(len(chunk.split()) <= most for chunk in chunks)
 
@@ -119,7 +121,10 @@ def test_cuts_lose_nothing_and_hold_their_bound(text, most):
 def test_a_cut_goes_to_the_end_of_a_sentence():
     text = "one two three. four five. six seven eight nine"
     offsets = [place for place in fake_tokens(text).offsets if place]
-    assert cut_at_tokens(text, offsets, 6) == ["one two three. four five. ", "six seven eight nine"]
+    assert list(cut_at_tokens(text, offsets, 6)) == [
+        "one two three. four five. ",
+        "six seven eight nine",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -162,6 +167,46 @@ async def test_as_many_chunks_as_texts():
         assert (await client.post(PATH, json=body)).status_code == 200
         body["inputs"].append(["d"])
         assert_problem(await client.post(PATH, json=body), 422, "validation_error")
+
+
+async def test_no_more_is_cut_than_is_taken(monkeypatch):
+    cut: list[str] = []
+
+    def counted(*args):
+        for chunk in cut_at_tokens(*args):
+            cut.append(chunk)
+            yield chunk
+
+    monkeypatch.setattr(contextualized, "cut_at_tokens", counted)
+    async with Api(LimitsConfig(texts=3)).client() as client:
+        body = {
+            "model": "infini",
+            "inputs": [["a b"], ["c d e f g h"]],
+            "enable_auto_chunking": True,
+            "chunk_size": 1,
+        }
+        refusal = assert_problem(await client.post(PATH, json=body), 422, "validation_error")
+        assert refusal["max_items"] == 3
+        assert cut == ["a ", "b", "c ", "d "]
+        documents = [["a"]] * 4
+        answer = await client.post(PATH, json=body | {"inputs": documents})
+        assert_problem(answer, 422, "validation_error")
+        assert len(cut) == 4
+
+
+async def test_a_large_document_is_cut_beside_the_event_loop(client):
+    text = "a b c d " * 600
+    body = {"model": "infini", "inputs": [[text]], "enable_auto_chunking": True, "chunk_size": 300}
+    ran_in: list[str] = []
+
+    def noted(*args):
+        ran_in.append(threading.current_thread().name)
+        return cut_at_tokens(*args)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(contextualized, "cut_at_tokens", noted)
+        assert (await client.post(PATH, json=body)).status_code == 200
+    assert ran_in != [threading.main_thread().name]
 
 
 async def test_one_document_that_fails_fails_the_request(client, api, monkeypatch):

@@ -14,6 +14,20 @@ POST = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n"
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 
 
+class LargeApp(SlowApp):
+    """Answers with more than any socket takes without a reader."""
+
+    size = 32 * 1024**2
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        length = str(self.size).encode()
+        headers = [(b"content-length", length)]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": bytes(self.size)})
+
+
 class ReadingApp(SlowApp):
     """Reads the body of /read, and tells how that ended."""
 
@@ -117,3 +131,35 @@ async def test_too_many_connections_are_told_so_and_the_others_served() -> None:
         close = GET.replace(b"host", b"connection: close\r\nhost")
         assert (await exchange(port, close)).startswith(b"HTTP/1.1 200")
         held[0][1].close()
+
+
+async def test_an_answer_that_nobody_takes_is_dropped() -> None:
+    async with running(LargeApp(), edge=EdgeConfig(unread_seconds=0.2)) as (server, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(GET)
+        await reader.readuntil(b"HTTP/1.1 200 OK")
+        # From here on the client takes what its buffer holds, and no more.
+        connections = server._server.server_state.connections
+        async with asyncio.timeout(5):
+            while connections:  # noqa: ASYNC110 - uvicorn has no event
+                await asyncio.sleep(0.02)
+        taken = 0
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(2**20):
+                taken += len(data)
+        writer.close()
+    assert taken < LargeApp.size
+
+
+async def test_an_answer_that_is_taken_slowly_is_sent_to_its_end() -> None:
+    async with running(LargeApp(), edge=EdgeConfig(unread_seconds=0.2)) as (_, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(GET)
+        await reader.readuntil(b"\r\n\r\n")
+        taken = 0
+        while taken < LargeApp.size:
+            taken += len(await reader.read(2**18))
+            if taken % 2**20 < 2**18:
+                await asyncio.sleep(0.02)
+        writer.close()
+    assert taken == LargeApp.size

@@ -113,7 +113,7 @@ async def test_who_is_second_is_told_of_the_first():
 
 
 async def test_a_source_that_is_gone_is_said_so(store, listener):
-    beginnings = Beginnings(store, listener)
+    beginnings = Beginnings(store, listener, ticking())
     parent = make_record()
     beginning = Beginning(make_record("fork"), b"", source=parent)
     with pytest.raises(NotFound):
@@ -128,7 +128,7 @@ async def test_a_source_that_is_gone_is_said_so(store, listener):
 async def test_a_source_that_is_another_one_now_is_a_conflict(store, listener):
     await store.create(make_record(incarnation="i2"), b"")
     with pytest.raises(Conflict) as caught:
-        await Beginnings(store, listener).begin(
+        await Beginnings(store, listener, ticking()).begin(
             Beginning(make_record("fork"), b"", source=make_record()), None, "fork"
         )
     assert caught.value.code == "request_in_progress"

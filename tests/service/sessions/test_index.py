@@ -1,5 +1,7 @@
 """Search among the chunks of one session: exact, fresh, bounded."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -46,6 +48,17 @@ def plain(vectors: np.ndarray, first: int = 0) -> ChunkVectors:
 def by_hand(query: np.ndarray, vectors: np.ndarray, top_k: int, first: int = 0) -> list[int]:
     scores = query @ vectors.T
     return [first + i for i in sorted(range(len(vectors)), key=lambda i: (-scores[i], i))[:top_k]]
+
+
+def test_many_questions_need_no_memory_for_all_their_scores():
+    vectors, queries = unit(4000), unit(1000, seed=1)
+    index = plain(vectors)
+    tracemalloc.start()
+    found = index.nearest(queries, 1)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(found) == 1000
+    assert peak < queries.shape[0] * vectors.shape[0] * 4 / 4
 
 
 @pytest.mark.parametrize("count", [1, 2, 50])
@@ -136,7 +149,7 @@ async def test_a_session_that_is_deleted_meanwhile_is_gone(bench):
     record = await bench.catalog.get(TENANT, "s")
     await bench.catalog.delete(TENANT, "s")
     with pytest.raises(Gone):
-        await ChunkIndex(bench.store, 99, 1 << 20).vectors(record, WIDTH)
+        await ChunkIndex(bench.store, 99, 1 << 20, bench.clock).vectors(record, WIDTH)
 
 
 async def test_chunks_that_are_not_there_are_a_conflict_and_no_answer(bench):
