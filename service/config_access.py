@@ -37,7 +37,7 @@ class RateLimits(FrozenSection):
     tokens_per_minute: int | None = Field(default=None, ge=1)
     """Tokens encoded for one key, in each gateway process; streams are slowed down to it. Default: not limited."""
     open_sessions: int | None = Field(default=None, ge=1, le=10_000)
-    """Sessions of one tenant that are not deleted; default: not limited."""
+    """Sessions of one tenant that are open; default: not limited."""
 
     def over(self, defaults: "RateLimits") -> "RateLimits":
         """Return these limits, completed by others where they say nothing."""

@@ -15,7 +15,11 @@ from service.metrics import GatewayMetrics
 from service.ports import AppendCommand, AppendResult
 from service.sessions.appender import Appender
 from service.sessions.catalog import SessionCatalog
+from service.sessions.copies import SessionCopies
 from service.sessions.hot import HotStates
+from service.sessions.session_file import MEDIA_TYPE
+from service.sessions.state_tokens import StateTokens
+from service.sessions.stateless import StatelessReader
 from service.sessions.stores import serving_store
 from tests.service.api.fake import FakeEncoder
 from tests.service.api.kit import Services, assert_problem
@@ -32,6 +36,9 @@ class ReadingEncoder(FakeEncoder):
 
     async def append(self, command: AppendCommand) -> AppendResult:
         return await self.appender.append(command)
+
+    async def verify(self, state: bytes) -> None:
+        await StatelessReader(FakeReader(), MODEL).verify(state)
 
 
 @pytest.fixture
@@ -51,6 +58,8 @@ async def client(redis_url, tmp_path) -> AsyncIterator[httpx.AsyncClient]:
             Services(
                 encoders={"infini": encoder},
                 catalog=SessionCatalog(ours, observer=metrics),
+                copies=SessionCopies(ours, 1 << 20, observer=metrics),
+                tokens=StateTokens(b"s" * 32, 60, time.time),
                 limits=LimitsConfig(),
                 metrics=metrics,
                 scrape=scrape,
@@ -67,6 +76,21 @@ async def append(client: httpx.AsyncClient, seq: int) -> httpx.Response:
     return await client.post("/v1/sessions/s/chunks", json=body)
 
 
+async def fork(client: httpx.AsyncClient) -> httpx.Response:
+    return await client.post("/v1/sessions/s/fork", json={})
+
+
+async def adopt(client: httpx.AsyncClient, file: bytes) -> httpx.Response:
+    headers = {"content-type": MEDIA_TYPE}
+    return await client.post("/v1/sessions/import", content=file, headers=headers)
+
+
+async def begin_again(client: httpx.AsyncClient) -> httpx.Response:
+    """Send a request that begins a session, once more."""
+    headers = {"idempotency-key": "k"}
+    return await client.post("/v1/sessions", json={"model": "infini", "id": "t"}, headers=headers)
+
+
 async def embed(client: httpx.AsyncClient) -> httpx.Response:
     return await client.post("/v1/embeddings", json={"model": "infini", "input": "x"})
 
@@ -75,6 +99,8 @@ async def test_a_store_that_hangs_and_comes_back(client, redis_server):
     created = await client.post("/v1/sessions", json={"model": "infini", "id": "s"})
     assert created.status_code == 201, created.text
     before = [(await append(client, seq)).json()["chunks"][0] for seq in range(5)]
+    file = (await client.get("/v1/sessions/s/export")).content
+    assert (await begin_again(client)).json()["replayed"] is False
     redis_server.pause()
     try:
         began = time.monotonic()
@@ -89,6 +115,13 @@ async def test_a_store_that_hangs_and_comes_back(client, redis_server):
             answer = await append(client, 5)
         assert time.monotonic() - began - lag.total < 0.5
         assert "is not asked now" in assert_problem(answer, 503, "store_unavailable")["detail"]
+        for copy in (
+            fork(client),
+            begin_again(client),
+            client.get("/v1/sessions/s/export"),
+            adopt(client, file),
+        ):
+            assert_problem(await copy, 503, "store_unavailable")
         assert (await embed(client)).status_code == 200
         assert 'store_circuit_open{backend="redis"} 1.0' in (await client.get("/metrics")).text
     finally:
@@ -103,6 +136,9 @@ async def test_a_store_that_hangs_and_comes_back(client, redis_server):
         assert (await append(client, seq)).status_code == 200
     replayed = [(await append(client, seq)).json()["chunks"][0] for seq in range(5)]
     assert replayed == [chunk | {"replayed": True} for chunk in before]
+    assert (await begin_again(client)).json()["replayed"] is True
+    assert (await fork(client)).json()["next_seq"] == 9
+    assert (await adopt(client, file)).json()["next_seq"] == 5
     session = (await client.get("/v1/sessions/s")).json()
     assert (session["next_seq"], session["tokens"]) == (9, 27)
     assert 'store_circuit_open{backend="redis"} 0.0' in (await client.get("/metrics")).text

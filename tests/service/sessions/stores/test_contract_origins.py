@@ -75,7 +75,46 @@ async def test_a_parent_may_have_moved_on_but_not_gone(store):
     assert await store.begin(other) == "begun"
 
 
-@pytest.mark.parametrize("wrong", ["unknown", "incarnation", "deleted", "lost"])
+@pytest.mark.parametrize(("at", "kept_from"), [(4, 3), (3, 3), (2, 2), (0, 0)])
+async def test_a_fork_keeps_what_its_source_keeps_when_it_begins(store, at, kept_from):
+    parent = await grown(store, RECORD, 4)
+    # Nobody told whoever forks of this: the chunks go between its look and its write.
+    commit = make_commit(parent, forget_before=3)
+    assert await store.commit(commit)
+    beginning = forked(parent, at)
+    assert await store.begin(beginning) == "begun"
+    found = await store.get(TENANT, "fork")
+    assert found == replace(beginning.record, kept_from=kept_from)
+    assert await seqs(store, "fork") == list(range(kept_from, at))
+    assert await store.commit(make_commit(replace(found, version=0)))
+
+
+async def test_a_long_past_comes_along_whole(store):
+    chunks = tuple(make_chunk(seq) for seq in range(7, 1_300))
+    record = replace(RECORD, next_seq=1_300, kept_from=7)
+    assert await store.begin(Beginning(record, b"file", chunks=chunks)) == "begun"
+    assert await store.begin(forked(record, 1_200)) == "begun"
+    assert await store.chunks(TENANT, "s", 0, 9_999) == list(chunks)
+    assert await store.chunks(TENANT, "fork", 0, 9_999) == list(chunks[: 1_200 - 7])
+
+
+async def test_what_is_forgotten_frees_the_key_that_began_it(store):
+    request = RequestRecord("k", b"r" * 32, "s")
+    assert await store.begin(Beginning(RECORD, b"state", request=request)) == "begun"
+    other = RequestRecord("other", b"o" * 32, "t")
+    assert await store.begin(Beginning(make_record("t"), b"", request=other)) == "begun"
+    grave = tombstone(RECORD, "deleted", 9.0)
+    assert await store.bury(grave)
+    assert await store.request(TENANT, "k") == request
+    assert await store.forget(grave)
+    assert await store.request(TENANT, "k") is None
+    assert await store.request(TENANT, "other") == other
+    again = Beginning(make_record("u"), b"state", request=replace(request, session_id="u"))
+    assert await store.begin(again) == "begun"
+    assert (await store.request(TENANT, "k")).session_id == "u"
+
+
+@pytest.mark.parametrize("wrong", ["unknown", "incarnation", "deleted", "lost", "expired"])
 async def test_a_source_that_is_not_there_any_more_begins_nothing(store, wrong):
     parent = await grown(store, RECORD, 2)
     request = RequestRecord("k", b"r" * 32, "fork")
@@ -83,7 +122,7 @@ async def test_a_source_that_is_not_there_any_more_begins_nothing(store, wrong):
         "unknown": make_record("never"),
         "incarnation": replace(parent, incarnation="i2"),
     }.get(wrong, parent)
-    if wrong in {"deleted", "lost"}:
+    if wrong in {"deleted", "lost", "expired"}:
         assert await store.bury(tombstone(parent, wrong, 9.0))
     assert await store.begin(forked(source, 2, request=request)) == "source_gone"
     assert await store.get(TENANT, "fork") is None
@@ -159,8 +198,8 @@ async def test_a_commit_that_does_not_match_keeps_no_snapshot(store):
     assert await store.snapshots(TENANT, "s") == []
 
 
-@pytest.mark.parametrize("status", ["deleted", "lost"])
-async def test_snapshots_and_traits_go_with_a_deleted_session_alone(store, status):
+@pytest.mark.parametrize("status", ["deleted", "lost", "expired"])
+async def test_snapshots_and_traits_stay_with_a_lost_session_alone(store, status):
     assert await store.begin(Beginning(RECORD, b"", INDEXED)) == "begun"
     commit = make_commit(RECORD, snapshots=3)
     await store.commit(commit)
@@ -178,6 +217,8 @@ async def test_snapshots_and_traits_go_with_a_deleted_session_alone(store, statu
         ({"source": make_record(tenant="tenant-b")}, "own tenant"),
         ({"request": RequestRecord("k", b"r" * 32, "other")}, "session it begins"),
         ({"chunks": (make_chunk(0),)}, "read before"),
+        ({"record": replace(RECORD, next_seq=2), "chunks": (make_chunk(0),)}, "all the chunks"),
+        ({"record": replace(RECORD, next_seq=2), "chunks": (make_chunk(1),)}, "all the chunks"),
     ],
 )
 def test_a_beginning_is_of_one_piece(change, reason):

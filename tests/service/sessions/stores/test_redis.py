@@ -9,9 +9,11 @@ from dataclasses import replace
 import pytest
 
 from service.errors import ConfigError, OutOfStorage, Unavailable
+from service.sessions.origins import Beginning, RequestRecord
 from service.sessions.protocol import tombstone
 from service.sessions.stores import RedisStore
 from service.sessions.stores import redis_index as index
+from service.sessions.stores import redis_scripts as scripts
 from service.sessions.stores.redis_durability import judge
 from service.sessions.stores.redis_rows import DUE, due_member, ids_key, session_keys
 from tests.redis_server import RedisProcess
@@ -188,10 +190,12 @@ async def test_a_write_whose_answer_is_lost_is_not_sent_again(redis_server, redi
 
 async def test_a_full_server_stores_nothing_and_still_reads_and_deletes(store, redis_server):
     await store.create(RECORD, b"x" * 300_000)
+    imported = replace(make_record("file"), next_seq=1)
     with configured(redis_server, maxmemory="1"):
         for write in (
             store.create(make_record("other"), b"y" * 300_000),
             store.commit(make_commit(RECORD)),
+            store.begin(Beginning(imported, b"z", chunks=(make_chunk(0),))),
         ):
             with pytest.raises(OutOfStorage) as caught:
                 await write
@@ -206,11 +210,12 @@ async def test_redis_drops_by_itself_what_nobody_can_want_and_no_more(store, red
     mortal = replace(RECORD, ttl_seconds=60.0, tombstone_seconds=40.0)
     await store.create(mortal, b"state")
     await store.create(make_record("immortal"), b"state")
-    commit = make_commit(mortal, key="k")
+    commit = make_commit(mortal, key="k", snapshots=1)
     assert await store.commit(commit)
     with redis_server.client() as client:
         for name in session_keys(TENANT, "s"):
             assert 3_690_000 < client.pttl(name) <= 3_700_000
+        assert len(client.hkeys(session_keys(TENANT, "s")[4])) == 1
         assert client.pttl(session_keys(TENANT, "immortal")[0]) == -1
         await store.bury(tombstone(commit.record, "lost", 9.0))
         assert client.pttl(session_keys(TENANT, "s")[1]) > 3_690_000
@@ -227,6 +232,63 @@ async def test_a_session_that_redis_dropped_is_neither_found_nor_listed(store, r
         assert client.zcard(DUE) == client.zcard(ids_key(TENANT)) == 0
     assert await store.create(mortal, b"state") is True
     assert await store.list(TENANT, None, 9) == [mortal]
+
+
+async def test_what_redis_dropped_holds_no_key_of_a_request(store, redis_server):
+    request = RequestRecord("k", b"r" * 32, "s")
+    begun = Beginning(RECORD, b"state", request=request)
+    assert await store.begin(begun) == "begun"
+    with redis_server.client() as client:
+        client.delete(*session_keys(TENANT, "s"))
+    assert await store.request(TENANT, "k") is None
+    # Another session of that id was begun by nobody's request.
+    assert await store.create(replace(RECORD, incarnation="i2"), b"state")
+    assert await store.request(TENANT, "k") is None
+    other = Beginning(make_record("t"), b"", request=replace(request, session_id="t"))
+    assert await store.begin(other) == "begun"
+    assert await store.begin(other) == "key_taken"
+    assert (await store.request(TENANT, "k")).session_id == "t"
+
+
+async def test_of_two_that_take_over_a_key_one_begins(redis_url, redis_server):
+    """Both have seen that what the key stood for is gone."""
+    request = RequestRecord("k", b"r" * 32, "s")
+    async with RedisStore(redis_url) as one, RedisStore(redis_url) as two:
+        assert await one.begin(Beginning(RECORD, b"", request=request)) == "begun"
+        with redis_server.client() as client:
+            client.delete(*session_keys(TENANT, "s"))
+        rivals = [
+            Beginning(make_record(name), b"", request=replace(request, session_id=name))
+            for name in "ab"
+        ]
+        outcomes = await asyncio.gather(one.begin(rivals[0]), two.begin(rivals[1]))
+        assert sorted(outcomes) == ["begun", "key_taken"]
+
+
+async def test_a_draft_that_nothing_came_of_goes_by_itself(store, redis_server):
+    record = replace(RECORD, next_seq=300)
+    chunks = tuple(make_chunk(seq) for seq in range(300))
+    assert await store.begin(Beginning(record, b"", chunks=chunks)) == "begun"
+    with redis_server.client() as client:
+        assert client.keys("*:draft:*") == []
+        assert client.pttl(session_keys(TENANT, "s")[2]) == -1
+        again = Beginning(record, b"", chunks=chunks)
+        assert await store.begin(again) == "id_taken"
+        (draft,) = client.keys("*:draft:*")
+        assert 500_000 < client.pttl(draft) <= 600_000
+    assert await store.chunks(TENANT, "s", 0, 999) == list(chunks)
+
+
+async def test_a_session_whose_draft_went_too_early_does_not_begin(
+    store, redis_server, monkeypatch
+):
+    monkeypatch.setattr(scripts, "DRAFT", scripts.DRAFT + "redis.call('UNLINK', KEYS[1])")
+    record = replace(RECORD, next_seq=1)
+    with pytest.raises(Unavailable, match="too slow"):
+        await store.begin(Beginning(record, b"", chunks=(make_chunk(0),)))
+    assert await store.get(TENANT, "s") is None
+    with redis_server.client() as client:
+        assert client.keys("*:state") == []
 
 
 async def test_what_a_crash_left_of_a_beginning_is_cleared_away(store, redis_server):
