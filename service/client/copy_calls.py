@@ -28,24 +28,33 @@ class CopyCalls(ABC):
         *,
         at_seq: int | None = None,
         metadata: Mapping[str, Any] | None = None,
+        ttl_seconds: int | None = None,
     ) -> Session:
         """Begin a session that shares the past of another: all of it, or its first `at_seq` chunks.
 
+        It expires `ttl_seconds` after its last chunk, by default as the other does.
         `Conflict` if the state after so many chunks is not kept; `problem["available"]` says after how many it is.
         """
-        flow = copy_flows.fork(session_id, new_id, at_seq, metadata, self._retry)
+        flow = copy_flows.fork(
+            session_id, new_id, at_seq, metadata, self._retry, ttl_seconds=ttl_seconds
+        )
         return self._run(flow)
 
     def export_session(self, session_id: str, *, answers: bool = True) -> bytes:
         """Return a session as a safetensors file; with its answers, so that chunks can be replayed after an import."""
         return self._run(copy_flows.export_session(session_id, self._retry, answers=answers))
 
-    def import_session(self, data: bytes, session_id: str | None = None) -> Session:
+    def import_session(
+        self, data: bytes, session_id: str | None = None, *, ttl_seconds: int | None = None
+    ) -> Session:
         """Begin a session from a file of `export_session`; it goes on as the exported one would have.
 
+        It expires `ttl_seconds` after its last chunk; None leaves that to the service.
         `Invalid` if the file is damaged or none, `Conflict` if it is of another version of the model.
         """
-        return self._run(copy_flows.import_session(data, session_id, self._retry))
+        return self._run(
+            copy_flows.import_session(data, session_id, self._retry, ttl_seconds=ttl_seconds)
+        )
 
     def begin_stateless(self, model: str) -> StatelessState:
         """Begin a session that the service does not store: its state is yours to keep."""
@@ -82,24 +91,33 @@ class AsyncCopyCalls(ABC):
         *,
         at_seq: int | None = None,
         metadata: Mapping[str, Any] | None = None,
+        ttl_seconds: int | None = None,
     ) -> Session:
         """Begin a session that shares the past of another: all of it, or its first `at_seq` chunks.
 
+        It expires `ttl_seconds` after its last chunk, by default as the other does.
         `Conflict` if the state after so many chunks is not kept; `problem["available"]` says after how many it is.
         """
-        flow = copy_flows.fork(session_id, new_id, at_seq, metadata, self._retry)
+        flow = copy_flows.fork(
+            session_id, new_id, at_seq, metadata, self._retry, ttl_seconds=ttl_seconds
+        )
         return await self._run(flow)
 
     async def export_session(self, session_id: str, *, answers: bool = True) -> bytes:
         """Return a session as a safetensors file; with its answers, so that chunks can be replayed after an import."""
         return await self._run(copy_flows.export_session(session_id, self._retry, answers=answers))
 
-    async def import_session(self, data: bytes, session_id: str | None = None) -> Session:
+    async def import_session(
+        self, data: bytes, session_id: str | None = None, *, ttl_seconds: int | None = None
+    ) -> Session:
         """Begin a session from a file of `export_session`; it goes on as the exported one would have.
 
+        It expires `ttl_seconds` after its last chunk; None leaves that to the service.
         `Invalid` if the file is damaged or none, `Conflict` if it is of another version of the model.
         """
-        return await self._run(copy_flows.import_session(data, session_id, self._retry))
+        return await self._run(
+            copy_flows.import_session(data, session_id, self._retry, ttl_seconds=ttl_seconds)
+        )
 
     async def begin_stateless(self, model: str) -> StatelessState:
         """Begin a session that the service does not store: its state is yours to keep."""

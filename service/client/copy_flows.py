@@ -23,9 +23,11 @@ def fork(
     at_seq: int | None,
     metadata: Mapping[str, Any] | None,
     retry: RetryPolicy,
+    *,
+    ttl_seconds: int | None,
 ) -> Flow[Session]:
     """Begin a session that shares another's past."""
-    body: dict[str, Any] = {"id": new_id, "at_seq": at_seq}
+    body: dict[str, Any] = {"id": new_id, "at_seq": at_seq, "ttl_seconds": ttl_seconds}
     body = {name: value for name, value in body.items() if value is not None}
     if metadata is not None:
         body["metadata"] = as_object(metadata)
@@ -43,11 +45,15 @@ def export_session(session_id: str, retry: RetryPolicy, *, answers: bool) -> Flo
     return answer.response.content
 
 
-def import_session(data: bytes, session_id: str | None, retry: RetryPolicy) -> Flow[Session]:
+def import_session(
+    data: bytes, session_id: str | None, retry: RetryPolicy, *, ttl_seconds: int | None
+) -> Flow[Session]:
     """Begin a session from a file."""
     if not isinstance(data, bytes):
         raise invalid(f"a session's file is bytes, not {type(data).__name__}")
     params = {} if session_id is None else {"id": query_text(session_id, "id")}
+    if ttl_seconds is not None:
+        params["ttl_seconds"] = str(ttl_seconds)
     call = Call(
         "POST",
         "/v1/sessions/import",

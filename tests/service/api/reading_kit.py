@@ -26,6 +26,7 @@ from service.sessions.appender import Appender
 from service.sessions.catalog import SessionCatalog
 from service.sessions.copies import SessionCopies
 from service.sessions.hot import HotStates
+from service.sessions.lifetimes import FOREVER, Lifetimes
 from service.sessions.retention import Retention
 from service.sessions.revisits import Revisits
 from service.sessions.session_file import MEDIA_TYPE
@@ -42,10 +43,18 @@ FILE = {"content-type": MEDIA_TYPE}
 class ReadingEncoder(FakeEncoder):
     """Everything about sessions is real but the vectors; the rest is the fake's."""
 
-    def __init__(self, store: SessionStore, info: ModelInfo, retention: Retention) -> None:
+    def __init__(
+        self,
+        store: SessionStore,
+        info: ModelInfo,
+        retention: Retention,
+        clock: Callable[[], float],
+    ) -> None:
         super().__init__(info)
         self.reader = FakeReader()
-        self.appender = Appender(store, self.reader, info, HotStates(1 << 20), retention=retention)
+        self.appender = Appender(
+            store, self.reader, info, HotStates(1 << 20), retention=retention, clock=clock
+        )
         self.stateless = StatelessReader(self.reader, info)
         self.revisits = Revisits(self.appender.tools)
 
@@ -73,14 +82,17 @@ class ReadingApi:
     secret: bytes = b"s" * 32
     clock: Callable[[], float] = time.time
     door: Door = field(default_factory=Door)
+    lifetimes: Lifetimes = FOREVER
 
     def __post_init__(self) -> None:
         self.metrics = GatewayMetrics()
-        self.encoder = ReadingEncoder(self.store, self.info, self.retention)
+        self.encoder = ReadingEncoder(self.store, self.info, self.retention, self.clock)
         self.services = Services(
             encoders={self.info.id: self.encoder},
-            catalog=SessionCatalog(self.store, observer=self.metrics),
-            copies=SessionCopies(self.store, self.limits.import_bytes, observer=self.metrics),
+            catalog=SessionCatalog(self.store, self.clock, self.metrics, self.lifetimes),
+            copies=SessionCopies(
+                self.store, self.limits.import_bytes, self.clock, self.metrics, self.lifetimes
+            ),
             tokens=StateTokens(self.secret, 60, self.clock),
             limits=self.limits,
             metrics=self.metrics,

@@ -52,6 +52,16 @@ def test_a_fork_shares_a_past_and_nothing_more(client, service):
 
 
 @pytest.mark.usefixtures("read")
+def test_forks_and_imports_may_be_given_a_time_to_live(client, service):
+    client.fork("s", "f", ttl_seconds=60)
+    assert json.loads(service.requests[-1].content) == {"id": "f", "ttl_seconds": 60}
+    client.import_session(client.export_session("s"), "again", ttl_seconds=60)
+    assert dict(service.requests[-1].url.params) == {"id": "again", "ttl_seconds": "60"}
+    client.import_session(client.export_session("s"))
+    assert dict(service.requests[-1].url.params) == {}
+
+
+@pytest.mark.usefixtures("read")
 def test_a_position_that_is_not_kept(client):
     with pytest.raises(Conflict) as caught:
         client.fork("s", at_seq=9)

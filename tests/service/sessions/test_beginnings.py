@@ -68,7 +68,8 @@ async def test_a_key_of_another_request_is_refused(catalog):
 
 
 @pytest.mark.parametrize(
-    ("status", "code"), [("deleted", "session_deleted"), ("lost", "session_lost")]
+    ("status", "code"),
+    [("deleted", "session_deleted"), ("lost", "session_lost"), ("expired", "session_expired")],
 )
 async def test_a_key_whose_session_is_over_begins_no_other(catalog, store, status, code):
     begun = await catalog.begin(TENANT, INFO, Wish("s", request=KEY))

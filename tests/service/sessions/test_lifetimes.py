@@ -34,6 +34,15 @@ def test_the_client_goes_before_the_default_and_the_operator_before_both():
     assert caught.value.extras == {"max_ttl_seconds": 60.0}
 
 
+def test_a_fork_is_given_its_parents_life_but_begins_it_anew():
+    policy = Lifetimes(ttl_seconds=10.0, max_age_seconds=60.0)
+    parent = replace(MORTAL, ttl_seconds=500.0, ends_at=110.0)
+    fork = policy.begin(RECORD, None, parent)
+    assert (fork.ttl_seconds, fork.ends_at, fork.expires_at) == (500.0, 160.0, 160.0)
+    assert policy.begin(RECORD, None, replace(parent, ttl_seconds=None)).ttl_seconds is None
+    assert policy.begin(RECORD, 5, parent).ttl_seconds == 5
+
+
 def test_every_commit_and_the_completion_extend_it_up_to_its_greatest_age():
     record = Lifetimes(max_age_seconds=25.0).begin(RECORD, 10)
     for now, expires_at in ((109.0, 119.0), (118.0, 125.0), (124.0, 125.0)):

@@ -13,6 +13,7 @@ from service.sessions.origins import SessionTraits
 from service.sessions.session_file import unpack
 from tests.service.sessions.bench import Bench, vectors
 from tests.service.sessions.fakes import INFO, TENANT, command
+from tests.service.sessions.made import make_commit
 
 PAST = ["one two", "three", "four five six"]
 FUTURE = ["seven", "eight nine"]
@@ -123,6 +124,23 @@ async def test_chunks_that_come_in_meanwhile_are_of_a_later_moment(bench, monkey
     monkeypatch.setattr(bench.store, "chunks", racing)
     contents = unpack(await export(bench))
     assert (contents.next_seq, [chunk.seq for chunk in contents.chunks]) == (3, [0, 1, 2])
+
+
+async def test_a_file_has_no_gap_where_chunks_go_while_it_is_written(bench, monkeypatch):
+    """Two pages, and between them what the first one had is kept no longer."""
+    monkeypatch.setattr("service.sessions.transfers.PAGE", 1)
+    inner, record = bench.store.chunks, await bench.catalog.get(TENANT, "s")
+
+    async def chunks(tenant, session_id, first_seq, limit):
+        found = await inner(tenant, session_id, first_seq, limit)
+        if first_seq == 0:
+            commit = make_commit(record, forget_before=2)
+            assert await bench.store.commit(commit)
+        return found
+
+    monkeypatch.setattr(bench.store, "chunks", chunks)
+    contents = unpack(await export(bench))
+    assert (contents.next_seq, [chunk.seq for chunk in contents.chunks]) == (3, [2])
 
 
 async def test_a_request_that_is_sent_again_is_told_of_its_session(bench):

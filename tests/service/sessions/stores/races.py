@@ -4,8 +4,8 @@
 
 Two stores are open on the same file, or on the same server, as two processes or two machines would have them. In every
 other race commits meet commits; in the others appends, a completion and a deletion are all tied to the same entity tag
-by `If-Match`. Exits with 1 if a race has no winner, or two, or if the store holds anything but what the
-winner wrote.
+by `If-Match`, or forks and other beginnings to the same `Idempotency-Key`, while what is forked is deleted. Exits with 1
+if a race has no winner, or two, or if the store holds anything but what the winner wrote.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -22,7 +23,8 @@ import typer
 
 from service.errors import Conflict, Gone, PreconditionFailed
 from service.sessions.catalog import SessionCatalog
-from service.sessions.protocol import require_etag
+from service.sessions.origins import Beginning, RequestRecord
+from service.sessions.protocol import require_etag, tombstone
 from service.sessions.records import SessionRecord
 from service.sessions.stores import SessionStore, open_store
 from tests.redis_server import RedisProcess
@@ -89,8 +91,43 @@ async def with_conditions(stores: Stores, name: str, chance: random.Random) -> s
     return kind
 
 
+async def beginnings(stores: Stores, number: int) -> str:
+    """Four requests with one key, of them two forks, and the end of what they fork; return what won."""
+    source, key = make_record(f"source{number}"), f"k{number}"
+    assert await stores[0].create(source, b"begin")
+    grown = make_commit(source).record
+    assert await stores[0].commit(make_commit(source))
+    wanted = [
+        Beginning(
+            replace(make_record(name), next_seq=len(fork)),
+            b"begun",
+            source=grown if fork else None,
+            request=RequestRecord(key, b"r" * 32, name),
+        )
+        for name, fork in zip(
+            (f"r{number}{end}" for end in "abcd"), ("x", "", "x", ""), strict=True
+        )
+    ]
+    grave = tombstone(grown, "deleted", 9.0)
+    *outcomes, over = await asyncio.gather(
+        *(stores[at % 2].begin(beginning) for at, beginning in enumerate(wanted)),
+        stores[1].bury(grave),
+    )
+    assert over is True
+    assert outcomes.count("begun") == 1, outcomes
+    assert set(outcomes) <= {"begun", "key_taken", "source_gone"}
+    winner = wanted[outcomes.index("begun")]
+    for store in stores:
+        assert await store.request(TENANT, key) == winner.request
+        there = [await store.get(TENANT, beginning.record.id) for beginning in wanted]
+        assert there == [winner.record if one is winner else None for one in wanted]
+        assert len(await store.chunks(TENANT, winner.record.id, 0, 9)) == winner.record.next_seq
+    assert await stores[0].forget(grave)
+    return "fork" if winner.source else "begin"
+
+
 async def run_races(spec: str, folder: Path, races: int) -> Counter[str]:
-    """Run so many races, half of either kind; return how often what has won."""
+    """Run so many races, half of them of commits; return how often what has won."""
     async with AsyncExitStack() as stack:
         stores = (
             await stack.enter_async_context(open_store(spec, folder)),
@@ -100,7 +137,9 @@ async def run_races(spec: str, folder: Path, races: int) -> Counter[str]:
         chance = random.Random(races)  # noqa: S311 - who is first is no secret
         assert await stores[0].create(record, b"begin")
         for number in range(races):
-            if number % 2:
+            if number % 4 == 3:
+                winners[await beginnings(stores, number)] += 1
+            elif number % 2:
                 winners[await with_conditions(stores, f"s{number}", chance)] += 1
             else:
                 record = await commits_only(stores, record)

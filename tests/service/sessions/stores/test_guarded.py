@@ -2,14 +2,16 @@
 
 import asyncio
 import time
+from dataclasses import replace
 
 import pytest
 
 from service.errors import OutOfStorage, Unavailable
+from service.sessions.origins import Beginning
 from service.sessions.stores import MemoryStore
 from service.sessions.stores.breaker import CircuitBreaker
 from service.sessions.stores.guarded import GuardedStore
-from tests.service.sessions.made import TENANT, make_record
+from tests.service.sessions.made import TENANT, make_chunk, make_record
 from tests.service.sessions.watching import Clock, Heard
 
 RECORD = make_record()
@@ -60,6 +62,25 @@ async def test_what_hangs_is_not_waited_for(room):
     began = time.monotonic()
     assert "did not answer within 0.05 seconds" in (await room.refusal()).detail
     assert time.monotonic() - began < 10
+
+
+class Copying(MemoryStore):
+    """Takes its time to begin a session with a past."""
+
+    async def begin(self, beginning):
+        await asyncio.sleep(0.2 if beginning.chunks else 0.0)
+        return await super().begin(beginning)
+
+
+async def test_a_long_past_may_take_its_time_to_be_copied():
+    store = GuardedStore(Copying(), Heard(), seconds=0.05)
+    for count, done in ((1, False), (2_000, True)):
+        record = replace(make_record(f"s{count}"), next_seq=count)
+        beginning = Beginning(record, b"", chunks=tuple(make_chunk(seq) for seq in range(count)))
+        try:
+            assert (await store.begin(beginning) == "begun") == done
+        except Unavailable:
+            assert not done
 
 
 @pytest.mark.parametrize("mood", [DOWN, 60.0], ids=["refuses", "hangs"])

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from service.errors import Unavailable
+from service.sessions.origins import RequestRecord, SessionTraits
 from service.sessions.protocol import completed_record
 from service.sessions.records import ChunkRecord, KeyRecord
 from service.sessions.stores import SqliteStore
@@ -38,6 +39,22 @@ INSERT INTO sessions VALUES (8, 'tenant-a', 'gone', 'i2', 'fake', '%s', 'deleted
 INSERT INTO states VALUES (7, x'00ff');
 """
 """A file as the release before completion wrote it, with one session."""
+
+
+SCHEMA_3 = """
+ALTER TABLE sessions ADD COLUMN completed INTEGER NOT NULL DEFAULT 0 CHECK (completed IN (0, 1));
+CREATE TABLE traits (session INTEGER PRIMARY KEY, indexed INTEGER NOT NULL CHECK (indexed IN (0, 1)), forked_from TEXT,
+    forked_at INTEGER) STRICT;
+CREATE TABLE snapshots (session INTEGER NOT NULL, seq INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY (session, seq))
+    STRICT;
+CREATE TABLE requests (tenant TEXT NOT NULL, key TEXT NOT NULL, digest BLOB NOT NULL, id TEXT NOT NULL,
+    PRIMARY KEY (tenant, key)) STRICT, WITHOUT ROWID;
+PRAGMA user_version = 3;
+INSERT INTO traits VALUES (7, 1, 'parent', 2);
+INSERT INTO snapshots VALUES (7, 2, x'0102'), (7, 4, x'0304');
+INSERT INTO requests VALUES ('tenant-a', 'r', x'0506', 's'), ('tenant-a', 'q', x'0708', 'gone');
+"""
+"""What the release before checksums had beside the first one's tables."""
 
 
 def write_old(path: Path) -> None:
@@ -123,3 +140,22 @@ async def test_rows_and_keys_of_an_older_release_get_their_checksums(path):
         # A tombstone is remembered for a day, also one that was dug when there was no such rule.
         assert await store.due(2.5 + 86_399, 9) == []
         assert await store.due(2.5 + 86_400, 9) == [(TENANT, "gone")]
+
+
+async def test_what_the_last_release_knew_of_beginnings_stays_and_gets_its_checksums(path):
+    write_old(path)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(SCHEMA_3)
+    async with SqliteStore(path) as store:
+        assert await store.get_with_state(TENANT, "s") == (RECORD, b"\x00\xff")
+        traits = SessionTraits(indexed=True, forked_from="parent", forked_at=2)
+        assert await store.traits(TENANT, ["s", "gone"]) == {"s": traits}
+        assert await store.snapshots(TENANT, "s") == [2, 4]
+        assert await store.snapshot(TENANT, "s", 4) == b"\x03\x04"
+        assert await store.request(TENANT, "r") == RequestRecord("r", b"\x05\x06", "s")
+        # The tombstone that had no end has one now, and the key that began it goes with it.
+        gone = await store.get(TENANT, "gone")
+        assert await store.forget(gone)
+        assert await store.request(TENANT, "q") is None
+    assert number(path, "SELECT count(*) FROM sqlite_schema WHERE name = 'traits'") == 0
+    assert number(path, "SELECT count(*) FROM requests") == 2
