@@ -133,7 +133,9 @@ async def test_what_is_stored_nowhere_has_no_time_to_live(client):
     assert "ttl_seconds" in problem["detail"]
 
 
-async def test_a_request_is_remembered_as_long_as_what_it_began(client, clock):
+async def test_a_request_is_remembered_as_long_as_what_it_began(
+    client: httpx.AsyncClient, clock: Clock
+) -> None:
     async def sent() -> httpx.Response:
         body = {"model": INFO.id, "ttl_seconds": 10}
         return await client.post("/v1/sessions", json=body, headers=KEY)

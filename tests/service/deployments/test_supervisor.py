@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from service.config import ServiceConfig, SessionsConfig
+from service.config import ServiceConfig
+from service.config_sessions import SessionsConfig
 from service.deployments.supervisor import session_file
 
 

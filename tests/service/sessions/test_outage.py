@@ -8,7 +8,7 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from service.api.app import create_app
+from service.api.app import Services, create_app
 from service.config import LimitsConfig
 from service.config_sessions import SessionsConfig
 from service.metrics import GatewayMetrics
@@ -22,7 +22,7 @@ from service.sessions.state_tokens import StateTokens
 from service.sessions.stateless import StatelessReader
 from service.sessions.stores import serving_store
 from tests.service.api.fake import FakeEncoder
-from tests.service.api.kit import Services, assert_problem
+from tests.service.api.kit import assert_problem
 from tests.service.sessions.fakes import INFO, FakeReader
 from tests.service.sessions.watching import Lag
 

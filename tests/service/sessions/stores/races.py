@@ -4,8 +4,8 @@
 
 Two stores are open on the same file, or on the same server, as two processes or two machines would have them. In every
 other race commits meet commits; in the others appends, a completion and a deletion are all tied to the same entity tag
-by `If-Match`, or forks and other beginnings to the same `Idempotency-Key`, while what is forked is deleted. Exits with 1
-if a race has no winner, or two, or if the store holds anything but what the winner wrote.
+by `If-Match`, or forks and other beginnings to the same `Idempotency-Key`, while what is forked is deleted. Exits with
+1 if a race has no winner, or two, or if the store holds anything but what the winner wrote.
 """
 
 import asyncio

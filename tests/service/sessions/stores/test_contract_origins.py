@@ -9,8 +9,7 @@ import pytest
 from service.sessions.origins import NO_TRAITS, Beginning, RequestRecord, SessionTraits
 from service.sessions.protocol import completed_record, tombstone
 from service.sessions.records import SessionRecord
-from tests.service.sessions.fakes import TENANT, make_chunk, make_commit, make_record
-from tests.service.sessions.stores.test_contract import grown
+from tests.service.sessions.made import TENANT, grown, make_chunk, make_commit, make_record
 
 RECORD = make_record()
 INDEXED = SessionTraits(indexed=True)

@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from service.errors import Gone
-from service.sessions.origins import Beginning, RequestRecord, SessionTraits
+from service.sessions.origins import Beginning, BeginOutcome, RequestRecord, SessionTraits
 from service.sessions.stores import CorruptRow, MemoryStore, open_store
 from service.sessions.stores.checksum import Value, checksum, mirrored, name_digest
 from service.sessions.stores.redis_rows import requests_key
@@ -79,7 +79,7 @@ class Slipping(MemoryStore):
         self._slip()
         return await super().request(tenant, key)
 
-    async def begin(self, beginning):
+    async def begin(self, beginning: Beginning) -> BeginOutcome:
         if beginning.source is not None:
             self._slip()
         return await super().begin(beginning)
@@ -117,7 +117,7 @@ async def test_a_broken_chunk_loses_its_session_at_whatever_version_it_is():
 
 
 @pytest.fixture
-async def slipping():
+async def slipping() -> Slipping:
     inner = Slipping()
     for name in "st":
         beginning = Beginning(make_record(name), b"state", SessionTraits(indexed=True))
@@ -146,7 +146,9 @@ async def test_a_broken_source_is_lost_and_begins_nothing(slipping):
     with pytest.raises(Gone, match="session s did not verify"):
         await store.begin(Beginning(make_record("fork"), b"", source=make_record("s")))
     assert heard.events == {"lost": 1}
-    assert (await store.get(TENANT, "s")).status == "lost"
+    found = await store.get(TENANT, "s")
+    assert found is not None
+    assert found.status == "lost"
     assert await store.get(TENANT, "fork") is None
 
 

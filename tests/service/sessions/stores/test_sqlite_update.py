@@ -155,6 +155,7 @@ async def test_what_the_last_release_knew_of_beginnings_stays_and_gets_its_check
         assert await store.request(TENANT, "r") == RequestRecord("r", b"\x05\x06", "s")
         # The tombstone that had no end has one now, and the key that began it goes with it.
         gone = await store.get(TENANT, "gone")
+        assert gone is not None
         assert await store.forget(gone)
         assert await store.request(TENANT, "q") is None
     assert number(path, "SELECT count(*) FROM sqlite_schema WHERE name = 'traits'") == 0
