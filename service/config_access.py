@@ -58,8 +58,8 @@ class EdgeConfig(FrozenSection):
     head_seconds: float = Field(default=10.0, gt=0)
     """Longest time a request's head may take to arrive."""
     held_bytes: int = Field(default=256 * 1024**2, ge=1024)
-    """Bytes of bodies that one gateway process holds at once, from their first byte to their answer; a request with
-    more is answered 503, unless it is the only one. Streams hold a few pieces each and do not count."""
+    """Bytes of bodies and session files that one gateway process holds at once, until they are answered or sent; a
+    request with more is answered 503, unless it is the only one. Streams hold a few pieces each and do not count."""
     headers: int = Field(default=100, ge=8)
     """Most header fields of one request."""
     url_bytes: int = Field(default=8 * 1024, ge=256)

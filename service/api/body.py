@@ -1,13 +1,13 @@
 """Request bodies under four bounds: their size, their time, their type, and how many of them there are."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from email.message import Message
-from typing import Final
+from typing import Annotated, Final
 
-from fastapi import Request
+from fastapi import Depends, Request
 from starlette.datastructures import Headers
 
 from service.api.body_room import BodyRoom, Share
@@ -36,9 +36,21 @@ class Limits:
     seconds: float
 
 
+async def body_share(request: Request) -> AsyncIterator[Share]:
+    """Give a request its share of the process's room for bodies, until its answer is sent."""
+    room = request.app.state.body_room
+    if not isinstance(room, BodyRoom):
+        raise TypeError("the app was not built by create_app")
+    with room.share() as share:
+        yield share
+
+
+BodyShare = Annotated[Share, Depends(body_share)]
+
+
 def json_body(
     model: type[Body], most_bytes: int | None = None, *, optional: bool = False
-) -> Callable[[Request, Current], AsyncIterator[Body]]:
+) -> Callable[[Request, Current, BodyShare], Awaitable[Body]]:
     """Return a dependency that reads, parses and validates a JSON body.
 
     Args:
@@ -47,21 +59,19 @@ def json_body(
         optional: Whether a request without a body, and then without a type of it, is as good as `{}`.
     """
 
-    async def read(request: Request, services: Current) -> AsyncIterator[Body]:
+    async def read(request: Request, services: Current, share: BodyShare) -> Body:
         if optional and not _has_body(request.headers):
-            yield parse_body(model, b"{}")
-            return
+            return parse_body(model, b"{}")
         cap = min(services.limits.body_bytes, most_bytes or services.limits.body_bytes)
         limits = Limits("application/json", cap, services.limits.body_seconds)
-        with _room(request).share() as share:
-            yield parse_body(model, await _read_capped(request, limits, share))
+        return parse_body(model, await _read_capped(request, limits, share))
 
     return read
 
 
 def raw_body(
     media_type: str, most_bytes: Callable[[Services], int]
-) -> Callable[[Request, Current], AsyncIterator[bytes]]:
+) -> Callable[[Request, Current, BodyShare], Awaitable[bytes]]:
     """Return a dependency that reads a body as it is.
 
     Args:
@@ -69,10 +79,9 @@ def raw_body(
         most_bytes: Its bound, from the configuration.
     """
 
-    async def read(request: Request, services: Current) -> AsyncIterator[bytes]:
+    async def read(request: Request, services: Current, share: BodyShare) -> bytes:
         limits = Limits(media_type, most_bytes(services), services.limits.body_seconds)
-        with _room(request).share() as share:
-            yield await _read_capped(request, limits, share)
+        return await _read_capped(request, limits, share)
 
     return read
 
@@ -90,13 +99,6 @@ def require_media_type(headers: Headers, media_type: str) -> None:
         raise UnsupportedMedia(
             "unsupported_media_type", f"Content-Type must be {media_type}; charset=utf-8."
         )
-
-
-def _room(request: Request) -> BodyRoom:
-    room = request.app.state.body_room
-    if not isinstance(room, BodyRoom):
-        raise TypeError("the app was not built by create_app")
-    return room
 
 
 def _has_body(headers: Headers) -> bool:

@@ -7,7 +7,7 @@ from service.errors import Unavailable
 
 
 class BodyRoom:
-    """Room for the bodies of all requests that are being read or answered.
+    """Room for the bodies of all requests that are being read or answered, and for files that are being sent.
 
     A body that is alone always has room: its own bound says how large it may be.
 
@@ -43,7 +43,7 @@ class BodyRoom:
         if others and self._held + count > self._most_bytes:
             raise Unavailable(
                 "overloaded",
-                "This process holds as many request bodies as it may; try again in a moment.",
+                "This process holds as many bodies as it may; try again in a moment.",
             )
         self._held += count
 

@@ -3,16 +3,29 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx
 import pytest
+from starlette.types import Message
 
 from service.api.body_room import BodyRoom
 from service.config import LimitsConfig
 from service.config_access import EdgeConfig
 from service.errors import Unavailable
 from tests.service.api.kit import Api, assert_problem
+from tests.service.api.reading_kit import ReadingApi, begin
 
+GET: dict[str, Any] = {
+    "type": "http",
+    "asgi": {"version": "3.0"},
+    "http_version": "1.1",
+    "method": "GET",
+    "path": "/v1/sessions/s/export",
+    "raw_path": b"/v1/sessions/s/export",
+    "query_string": b"",
+    "headers": [],
+}
 JSON = {"content-type": "application/json"}
 BODY = json.dumps({"model": "infini", "input": "x" * 5000}).encode()
 
@@ -22,7 +35,7 @@ def test_room_is_shared_and_given_back():
     with room.share() as one:
         one.take(60)
         with room.share() as other:
-            with pytest.raises(Unavailable, match="as many request bodies"):
+            with pytest.raises(Unavailable, match="as many bodies"):
                 other.take(41)
             other.take(40)
             assert room.held == 100
@@ -70,6 +83,29 @@ async def test_bodies_beyond_the_room_are_refused_and_those_within_it_answered()
         again = await client.post("/v1/embeddings", content=BODY, headers=JSON)
         assert again.status_code == 200
     assert room.held == 0
+
+
+async def test_a_file_is_held_until_it_is_sent():
+    api = ReadingApi()
+    room = api.app.state.body_room
+    held: list[int] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request"}
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            held.append(room.held - len(message["body"]))
+
+    async with api.client() as client:
+        await begin(client)
+        await api.app(GET, receive, send)
+        assert held == [0]
+        assert room.held == 0
+        with room.share() as other:
+            other.take(EdgeConfig().held_bytes)
+            refused = await client.get("/v1/sessions/s/export")
+    assert_problem(refused, 503, "overloaded")
 
 
 @pytest.mark.parametrize(
