@@ -96,7 +96,7 @@ class _Supervisor:
             self._say(f"  API      {url}/v1")
             self._say(f"  schema   {url}/openapi.json")
             self._say(f"  metrics  {url}/metrics")
-            self._say(f"  sessions {session_file(self._config)}")
+            self._say(f"  sessions {session_place(self._config)}")
             self._say("Ctrl-C stops it.")
             self._wait_while(lambda: not self._stops)
         return self._finish()
@@ -183,10 +183,13 @@ class _Supervisor:
         return 0 if self._stops and code == 0 else 1
 
 
-def session_file(config: ServiceConfig) -> Path:
-    """Return the absolute path of the file the sessions are in."""
-    _, _, path = config.sessions.store.partition(":")
-    return (Path(path).expanduser() if path else config.data_dir / SQLITE_FILE).absolute()
+def session_place(config: ServiceConfig) -> str:
+    """Return where the sessions are: the absolute path of a file, or a server's URL without its password."""
+    sessions = config.sessions
+    if sessions.backend != "sqlite":
+        return sessions.shown_store
+    _, _, path = sessions.store.partition(":")
+    return str((Path(path).expanduser() if path else config.data_dir / SQLITE_FILE).absolute())
 
 
 def not_ready(host: str, port: int) -> str | None:

@@ -46,7 +46,8 @@ async def test_create_answers_with_the_whole_session(client):
 async def test_a_session_may_be_given_a_time_to_live(client):
     body = (await _create(client, ttl_seconds=60)).json()
     assert (body["ttl_seconds"], body["expires_at"]) == (60, 62.5)
-    assert (await client.get("/v1/sessions/s1")).json() == body
+    shown = (await client.get("/v1/sessions/s1")).json()
+    assert {**shown, "replayed": False} == body
 
 
 @pytest.mark.parametrize("ttl", [0, -1, 1.5, "60", True, 10**11])
