@@ -99,6 +99,9 @@ class ServiceConfig(_Frozen):
     """Directory of the session store; `~` is the user's home."""
     gateways: int = Field(default=1, ge=1, le=64)
     """Gateway processes; they share the port."""
+    failpoints: Path | None = None
+    """Directory through which tests end processes at named places; never in production, which has
+    another host than 127.0.0.1 or API keys and refuses it."""
     models: tuple[ModelConfig, ...] = tuple(
         ModelConfig(id=attention, attention=attention) for attention in DEFAULT_MODELS
     )
@@ -148,6 +151,15 @@ class ServiceConfig(_Frozen):
                     f"serve_models: {f'no model is called {unknown}' if unknown else 'names none'}; "
                     f"there are {', '.join(ids)}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _keep_failpoints_private(self) -> Self:
+        alone = self.host in {"127.0.0.1", "::1", "localhost"} and self.auth.keys_file is None
+        if self.failpoints is not None and not alone:
+            raise ValueError(
+                "failpoints end processes: not where others are served, on another host than 127.0.0.1 or with API keys"
+            )
         return self
 
     @property

@@ -3,6 +3,7 @@
 import structlog
 from ray import serve
 
+from service import failpoints
 from service.config import ModelConfig, ServiceConfig
 from service.deployments.logs import configure_logs
 from service.errors import ModelLoadError
@@ -45,6 +46,7 @@ class Encoder:
         from service.encoder_node import EncoderNode, FailedNode  # noqa: PLC0415
 
         configure_logs(config)
+        failpoints.enable(config.failpoints)
         self._name = replica_name()
         self._failure: str | None = None
         self._node: EncoderNode | FailedNode

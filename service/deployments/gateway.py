@@ -8,6 +8,7 @@ from typing import Any
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
+from service import failpoints
 from service.config import ServiceConfig
 from service.deployments.address import shared_socket
 from service.deployments.encoder import replica_name
@@ -43,6 +44,7 @@ class Gateway:
         from service.sessions.sweeping import Sweeper  # noqa: PLC0415
 
         configure_logs(config)
+        failpoints.enable(config.failpoints)
         self._name = replica_name()
         self._draining = False
         self._metrics = GatewayMetrics(config.sessions.backend)

@@ -10,6 +10,7 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
 
 from service.errors import Unavailable
+from service.failpoints import reach
 from service.ports import (
     AppendCommand,
     AppendResult,
@@ -106,7 +107,12 @@ class RayEncoder:
         """
         owner = self._owner(command)
         repeatable = command.first_seq is not None or command.idempotency_key is not None
-        return await self._call(lambda: owner.append.remote(command), repeatable=repeatable)
+        reach("gateway.forward")
+        result: AppendResult = await self._call(
+            lambda: owner.append.remote(command), repeatable=repeatable
+        )
+        reach("gateway.answer")
+        return result
 
     async def revisit(self, command: RevisitCommand) -> RevisitResult:
         """Look at chunks again, on the same replica; tried again once, since completing twice is completing once."""

@@ -87,6 +87,10 @@ class _Supervisor:
         where = "Ray at " + address if address else "a local Ray"
         models = ", ".join(model.id for model in self._config.served)
         self._say(f"longstream: starting {where} and loading {models}")
+        if self._config.failpoints is not None:
+            self._say(
+                f"longstream: FAILPOINTS are on: {self._config.failpoints} may end any process"
+            )
         self._driver = self._start_driver(address)
         if self._stops:
             self._stop_driver()

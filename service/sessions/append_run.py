@@ -9,6 +9,7 @@ import structlog
 from numpy.typing import NDArray
 
 from service.errors import Conflict, Gone, InternalError, ServiceError
+from service.failpoints import reach
 from service.ports import AppendCommand, AppendResult, ChunkAnswer, StageTimes
 from service.redaction import session_hash
 from service.sessions import protocol
@@ -177,6 +178,7 @@ class AppendRun:
         following = protocol.next_record(record, reading.tokens, len(blob), now, forgotten)
         if not await self._commit(record, following, blob, chunk):
             return None
+        reach("append.committed")
         self._record, self._held = following, (following.etag, after)
         tools.hot.put(following, after)
         self._answer(chunk, replayed=False)
@@ -204,6 +206,7 @@ class AppendRun:
         )
         committed = False
         try:
+            reach("append.encoded")
             committed = await tools.store.commit(commit)
         finally:
             if not committed:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from service.errors import Conflict, NotFound, Unavailable
+from service.failpoints import reach
 from service.sessions.codec import (
     NO_MEMORY,
     CorruptState,
@@ -83,7 +84,9 @@ class Recovery:
             row = await self._store.get_with_state(tenant, session_id)
             record = known(row and row[0], session_id, self._clock())
             try:
-                return record, _verified(record, row[1] if row else b"", shape)
+                arrays = _verified(record, row[1] if row else b"", shape)
+                reach("recovery.load")
+                return record, arrays  # noqa: TRY300 - the one way out of the loop
             except CorruptState:
                 # One bad read may be the disk's or the memory's slip; the row itself is bad if a
                 # second read of the same version is.

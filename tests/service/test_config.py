@@ -19,6 +19,7 @@ KEYS = {
     "port",
     "data_dir",
     "gateways",
+    "failpoints",
     "models.id",
     "models.attention",
     "models.weights",
@@ -232,6 +233,15 @@ def test_the_key_of_the_commands_is_no_key_of_the_tree(monkeypatch):
     monkeypatch.setenv("LONGSTREAM_API_KEY", "lsk_abcd_x")
     assert client_api_key() == "lsk_abcd_x"
     assert load_config() == ServiceConfig()
+
+
+def test_failpoints_are_for_this_machine_alone(tmp_path: Path):
+    assert ServiceConfig().failpoints is None
+    assert ServiceConfig(failpoints=tmp_path).failpoints == tmp_path
+    with pytest.raises(ConfigError, match="failpoints end processes"):
+        load_config(write(tmp_path, f"host: 127.0.0.2\nfailpoints: {tmp_path}"))
+    with pytest.raises(ConfigError, match="failpoints end processes"):
+        load_config(write(tmp_path, f"auth: {{keys_file: keys.yaml}}\nfailpoints: {tmp_path}"))
 
 
 def test_variables_that_contradict_each_other_are_named(monkeypatch):

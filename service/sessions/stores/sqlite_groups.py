@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from service.errors import ServiceError
+from service.failpoints import reach
 from service.sessions.stores.base import Commit, CorruptRow
 from service.sessions.stores.sqlite_file import transaction, translate
 from service.sessions.stores.sqlite_rows import write_commit, write_session
@@ -60,6 +61,7 @@ class GroupCommit:
             with transaction(database):
                 for waiting in group:
                     _apply(database, waiting)
+                reach("store.write")
         except sqlite3.DatabaseError as error:
             for waiting in group:
                 waiting.done, waiting.error = False, translate(error)
