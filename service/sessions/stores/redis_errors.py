@@ -12,6 +12,14 @@ def is_full(error: Exception) -> bool:
     return refused or "No space left on device" in said
 
 
+def is_closed(error: RuntimeError) -> bool:
+    """Whether a connection had ended before a command was written to it.
+
+    uvloop, which Ray Serve's replicas run on, has no other word for it, and the client library lets it through.
+    """
+    return "the handler is closed" in str(error)
+
+
 def translate(error: Exception) -> ServiceError:
     """Return what a caller of the store is told about a failure of the server."""
     if is_full(error):

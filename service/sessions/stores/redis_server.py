@@ -14,7 +14,7 @@ from redis.exceptions import AuthenticationError, RedisError
 from service.config_sessions import without_password
 from service.errors import ConfigError, Unavailable
 from service.sessions.stores.redis_durability import inspect_durability
-from service.sessions.stores.redis_errors import translate
+from service.sessions.stores.redis_errors import is_closed, translate
 
 CALL_SECONDS: Final = 2.0
 """Longest time of one operation, the wait for a connection included."""
@@ -99,6 +99,12 @@ class RedisServer:
             raise Unavailable("store_unavailable", str(error)) from error
         except (RedisError, OSError, TimeoutError) as error:
             raise translate(error) from error
+        except RuntimeError as error:
+            if not is_closed(error):
+                raise
+            # Connections that idled have ended with this one: each would be found by another failure.
+            await self._pool.disconnect(inuse_connections=False)
+            raise translate(ConnectionError("it closed the connection")) from error
 
     async def script(
         self, source: str, keys: Sequence[str], values: Sequence[Argument] = ()
