@@ -79,6 +79,12 @@ class RedisProcess:
         self.process.kill()
         self.process.wait()
 
+    def stop(self) -> None:
+        """End it in good order."""
+        assert self.process is not None
+        self.process.terminate()
+        self.process.wait()
+
     def pause(self) -> None:
         """Let it answer nothing, with all connections open."""
         assert self.process is not None

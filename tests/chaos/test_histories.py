@@ -8,7 +8,6 @@ from service.sessions import hot, protocol, state
 from service.sessions.protocol import Apply, Replay, decide, first_seq
 from service.sessions.stores import STORES, Commit, MemoryStore
 from tests.chaos.histories import CLIENTS, SESSIONS, Tally, record
-from tests.redis_server import RedisProcess
 
 EACH = 25
 GROUP = SESSIONS * (CLIENTS * EACH + 1)
@@ -35,9 +34,8 @@ async def test_so_they_do_in_a_file(tmp_path):
     assert tally.violations == []
 
 
-async def test_and_in_redis(tmp_path):
-    with RedisProcess(tmp_path / "redis") as server:
-        tally = await record(server.url, tmp_path, 1, 5, each=10)
+async def test_and_in_redis(tmp_path, redis_server):
+    tally = await record(redis_server.url, tmp_path, 1, 5, each=10)
     assert tally.violations == []
 
 
