@@ -147,7 +147,7 @@ async def run(
             back_s = await kill_at(service, failpoint, rng.randint(1, MOST_HITS), probe)
             deaths.add(failpoint, back_s)
             typer.echo(f"{count}/{kills} {failpoint}: back after {back_s:.2f} s", err=True)
-    async with SqliteStore(service.folder / "data" / "sessions.sqlite3") as store:
+    async with SqliteStore(service.store) as store:
         verdict = await judge(crew.histories(), store, wire, MODEL)
     for each in (wire, probe):
         await each.close()

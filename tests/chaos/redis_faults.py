@@ -33,8 +33,10 @@ SESSIONS: Final = 6
 SHARED: Final = 2
 CALM_SECONDS: Final = 5.0
 BACK_SECONDS: Final = 60.0
-EXPECTED: Final = frozenset({"200", "201", "409 sequence_conflict", "503 store_unavailable"})
-"""What clients may hear."""
+EXPECTED: Final = frozenset(
+    {"200", "201", "409 sequence_conflict", "409 session_exists", "503 store_unavailable"}
+)
+"""What clients may hear; a session that was begun and whose answer got lost exists."""
 
 
 @dataclass

@@ -1,53 +1,51 @@
-"""A real service with failpoints on, and its processes by name."""
+"""A real service with failpoints on."""
 
-import re
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import psutil
 import yaml
 
 from service.cli.child_service import HOST, ChildService
 from service.deployments.address import claim_port
+from service.sessions.stores import SQLITE_FILE
 
 MODEL: Final = "infini"
 FEW_STATES_BYTES: Final = 1_300_000
 """Room for four states of `MODEL`, so that sessions come and go from memory all the time."""
 
 
+@dataclass(frozen=True)
 class Stage:
-    """A service of one model.
+    """A service that follows orders in `failpoints`.
 
     Attributes:
         folder: Everything it writes.
-        failpoints: Where orders go.
         url: Where it answers.
+        process: Its foreground process.
     """
 
-    def __init__(self, folder: Path, service: ChildService) -> None:
-        self.folder = folder
-        self.failpoints = folder / "failpoints"
-        self.url = service.url
-        self._service = service
+    folder: Path
+    url: str
+    process: subprocess.Popen[bytes]
 
-    def replicas(self, deployment: str) -> list[psutil.Process]:
-        """Return the living processes of a deployment; Ray writes its name into their title."""
-        title = re.compile(rf"ray::ServeReplica:longstream:{re.escape(deployment)}(?![\w-])")
-        found = []
-        for process in psutil.Process(self._service.process.pid).children(recursive=True):
-            try:
-                if title.match(" ".join(process.cmdline())):
-                    found.append(process)
-            except psutil.Error:
-                continue
-        return found
+    @property
+    def failpoints(self) -> Path:
+        """Where orders go."""
+        return self.folder / "failpoints"
+
+    @property
+    def store(self) -> Path:
+        """Its sessions, unless they are somewhere else than in a file."""
+        return self.folder / "data" / SQLITE_FILE
 
     @property
     def alive(self) -> bool:
         """Whether the service still runs."""
-        return self._service.process.poll() is None
+        return self.process.poll() is None
 
 
 @contextmanager
@@ -73,6 +71,6 @@ def stage(folder: Path, **changes: Any) -> Iterator[Stage]:
     claim.close()
     service = ChildService.start(port, folder / "service.log", folder / "data", config=file)
     try:
-        yield Stage(folder, service)
+        yield Stage(folder, service.url, service.process)
     finally:
         service.stop()
