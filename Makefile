@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 export Q ?= Why does Prince Andrew look at the sky?
 export BOOK ?=
 
-.PHONY: demo serve test test-fast check format clean
+.PHONY: demo serve test test-fast chaos check format clean
 
 demo: $(VENV)/.ready ## Start the service, stream a book through an Infini-attention session, ask it a question.
 	$(BIN)/longstream demo $(if $(KEEP),--keep) $${BOOK:+--book "$$BOOK"} --question "$$Q"
@@ -20,6 +20,13 @@ test: $(VENV)/.ready-dev ## Run all tests.
 
 test-fast: $(VENV)/.ready-dev ## Run the tests that need no Ray.
 	$(BIN)/python -m pytest -m "not ray"
+
+chaos: $(VENV)/.ready-dev ## Long fault runs on services of their own; two hours or so on two idle cores.
+	$(BIN)/python -m tests.chaos.histories --operations 1000000
+	$(BIN)/python -m tests.chaos.kills --kills 500
+	$(BIN)/python -m tests.chaos.redis_faults --seconds 30
+	$(BIN)/python -m tests.chaos.rollout --sessions 50
+	$(BIN)/python -m tests.chaos.many_sessions --sessions 10000
 
 check: $(VENV)/.ready-dev ## Lint, types, import contracts.
 	$(BIN)/ruff check .

@@ -123,6 +123,10 @@ class Encoder:
         """Return this replica's name and metrics."""
         return self._name, self._node.exposition()
 
+    async def __del__(self) -> None:
+        """Stop; Ray Serve awaits this before it ends a replica."""
+        await self.stop()
+
     async def stop(self) -> None:
         """Finish running appends and close the store."""
         await self._node.stop()

@@ -92,6 +92,10 @@ class Gateway:
         await self._server.stop()
         await self._resources.aclose()
 
+    async def __del__(self) -> None:
+        """Drain; Ray Serve, which knows nothing of HTTP requests here, awaits this before it ends a replica."""
+        await self.drain()
+
     def check_health(self) -> None:
         """Tell Ray Serve to replace this replica if its server has ended by itself.
 

@@ -20,7 +20,7 @@ from service.deployments import application, driver
 from service.deployments.driver import Order
 from service.deployments.runs import hold
 
-SETTLE_SECONDS: Final = 240.0
+SETTLE_SECONDS: Final = 600.0
 
 
 class Pilot:
