@@ -64,6 +64,8 @@ async def refused(port: int) -> None:
                 _, writer = await asyncio.open_connection("127.0.0.1", port)
             except ConnectionRefusedError:
                 return
+            except ConnectionResetError:
+                continue  # it waited in the backlog while the port closed
             writer.close()
             await asyncio.sleep(0.02)
 
