@@ -167,22 +167,31 @@ class Encoder(nn.Module):
         added, read = self.reader.step(x, packing.content, memory)
         return EncoderOutput(sums + added, x + added / len(x), [_with(carried, read)])
 
-    def states(self, segments: Sequence[Segment], layers: int) -> list[Tensor]:
-        """Return what the first layers, which must have no memory, make of segments; the others are not run.
+    @property
+    def layers_write(self) -> bool:
+        """True if layers keep what they read: then they need a memory even where it is empty."""
+        return any(self.layers[index].attention.memory_parts for index in self._remembering)
+
+    def states(
+        self, segments: Sequence[Segment], layers: int, *, begun: bool = False
+    ) -> list[Tensor]:
+        """Return what the first layers, which must keep nothing, make of segments; the others are not run.
 
         In the middle of an encoder a token still knows its neighbours better than its topic.
 
         Args:
             segments: At least one.
             layers: How many.
+            begun: Something was read before each of them.
 
         Returns:
             Each segment's token vectors, CLS and SEP included, *shape* (t, d).
         """
         ids, packing = pack(segments)
         x = self._embed(ids, packing)
+        before = [LayerMemory({}, empty=False)] * len(segments) if begun else None
         for block in self.layers[:layers]:
-            attended, _ = block.attention(x, packing, None)
+            attended, _ = block.attention(x, packing, before)
             x = block.finish(x, attended)
         return list(torch.split(x, list(packing.lengths)))
 

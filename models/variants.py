@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from models.attention import ATTENTIONS, Attention
+from models.attention.attenuated import AttenuatedAttention
 from models.attention.multi_head import MultiHeadAttention
 from models.config import AttentionOptions, EncoderConfig
 from models.reader import ContextReader
@@ -34,7 +35,7 @@ class Variant:
 
     @property
     def attention_has_memory(self) -> bool:
-        """True if the attention carries a memory from segment to segment."""
+        """True if what was read before changes how the layers attend."""
         return getattr(self.attention, "has_memory", False)
 
     @property
@@ -47,5 +48,5 @@ class Variant:
 def variants() -> Mapping[str, Variant]:
     """Return every variant an encoder can be loaded as, by its name: each attention, and what is built around one."""
     plain = {name: Variant(attention) for name, attention in ATTENTIONS.items()}
-    plus = Variant(MultiHeadAttention, reader=ContextReader, recalls=True)
+    plus = Variant(AttenuatedAttention, reader=ContextReader, recalls=True)
     return {**plain, "infini-plus": plus}
