@@ -41,7 +41,7 @@ def test_the_demo_reads_answers_and_leaves_nothing(tmp_path: Path, monkeypatch):
     command = demo_command(tmp_path, "--question", "Where did the train go?")
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert "state at the end" in result.stdout
-    assert "307,280 bytes" in result.stdout
+    assert "155,216 bytes" in result.stdout
     assert "nearest to: Where did the train go?" in result.stdout
     assert "Traceback" not in result.stderr
 
@@ -81,7 +81,7 @@ def test_the_book_load_test_reports(service: RunningService, monkeypatch, capsys
     book.main(url=service.url, share=0.006)
     report = json.loads(capsys.readouterr().out)
     assert report["chunks"] == 20
-    assert report["state_bytes"] == [307_280]
+    assert report["state_bytes"] == [155_216]
     assert report["resident_mib"][-1] > 100
 
 
