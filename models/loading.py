@@ -132,7 +132,7 @@ def _description(
         "tokenizer": tokenizer_file.read_text(encoding="utf-8"),
         "score": options.score,
     }
-    if variants()[attention].attention_has_memory:  # others are the same under any memory option
+    if encoder.layers_write:  # of others, tensors tell all that memory options change
         description["options"] = options.as_dict()
     if encoder.recall is not None:
         description["recall"] = encoder.recall.options.as_dict()
