@@ -102,8 +102,8 @@ class Encoder(nn.Module):
 
         Args:
             segments: At least one, none longer than `config.max_tokens`.
-            memories: One per segment for a variant with memory; None for one without, or where its attention has none
-                and whatever is above it has nothing to read or to keep.
+            memories: One per segment for a variant with memory; None for one without, or, unless `layers_write`, where
+                nothing was read before and nothing is to be kept.
         """
         ids, packing = pack(segments)
         x = self._embed(ids, packing)
@@ -134,13 +134,25 @@ class Encoder(nn.Module):
                     carried, seen, segments, memories, strict=True
                 )
             ]
-        if self.reader is None:
-            return EncoderOutput(sums, x, carried)
-        added, read = self.reader(x, sums, packing, memories)
-        lengths = torch.tensor(packing.lengths, device=x.device)
+        return self.read(EncoderOutput(sums, x, carried), packing, memories)
+
+    def read(
+        self, layers: EncoderOutput, packing: Packing, memories: Sequence[Memory]
+    ) -> EncoderOutput:
+        """Add what the reader, if there is one, says of what came before.
+
+        Args:
+            layers: What the layers made of segments, and each sequence's memory after them.
+            packing: Where each segment lies.
+            memories: Each sequence's memory before its segment.
+        """
+        if self.reader is None or layers.memories is None:
+            return layers
+        added, own = self.reader(layers.tokens, layers.sums, packing, memories)
+        lengths = torch.tensor(packing.lengths, device=added.device)
         spread = torch.repeat_interleave(added / lengths.unsqueeze(-1), lengths, dim=0)
-        carried = [_with(memory, own) for memory, own in zip(carried, read, strict=True)]
-        return EncoderOutput(sums + added, x + spread, carried)
+        after = [_with(memory, parts) for memory, parts in zip(layers.memories, own, strict=True)]
+        return EncoderOutput(layers.sums + added, layers.tokens + spread, after)
 
     def step(self, segment: Segment, memory: Memory | None) -> EncoderOutput:
         """Encode one segment through every variant's readable `step`: the slow twin of `forward`."""
