@@ -134,18 +134,12 @@ class Encoder(nn.Module):
                     carried, seen, segments, memories, strict=True
                 )
             ]
-        return self.read(EncoderOutput(sums, x, carried), packing, memories)
+        return self.add_context(EncoderOutput(sums, x, carried), packing, memories)
 
-    def read(
+    def add_context(
         self, layers: EncoderOutput, packing: Packing, memories: Sequence[Memory]
     ) -> EncoderOutput:
-        """Add what the reader, if there is one, says of what came before.
-
-        Args:
-            layers: What the layers made of segments, and each sequence's memory after them.
-            packing: Where each segment lies.
-            memories: Each sequence's memory before its segment.
-        """
+        """Add to what the layers gave what the reader, if there is one, makes of the memories before the segments."""
         if self.reader is None or layers.memories is None:
             return layers
         added, own = self.reader(layers.tokens, layers.sums, packing, memories)
@@ -219,9 +213,7 @@ class Encoder(nn.Module):
         for index, block in enumerate(self.layers):
             before = self._layer(memory, index) if memory and block.attention.has_memory else None
             found = block.attention.inspect(x, before)
-            if (
-                self.attention_has_memory and found.memory_share is None
-            ):  # a layer below those with one
+            if self.attention_has_memory and found.memory_share is None:  # below those with one
                 nothing = found.outputs.new_zeros(found.outputs.shape[:2])
                 found = replace(found, memory_share=nothing)
             inspections.append(found)

@@ -61,7 +61,7 @@ class SharedLayers:
             for memory, segment in zip(memories, segments, strict=True)
         ]
         packing = Packing(tuple(len(segment.ids) for segment in segments))
-        return encoder.read(EncoderOutput(sums, x, after), packing, memories)
+        return encoder.add_context(EncoderOutput(sums, x, after), packing, memories)
 
     def _layers(self, encoder: Encoder) -> _Layers:
         if encoder not in self._of:
