@@ -103,7 +103,7 @@ def load_encoder(
         _require_fit(header, attention, base_sha256, file.name)
         load_adapter(encoder, file, set(encoder.state_dict()) - _base_names(encoder))
     if adapter != WITHOUT and variants()[attention].recalls:
-        encoder.recall = packaged_recall(base_sha256)
+        encoder.recall = packaged_recall(base_sha256, options.memory_from)
     encoder.eval().requires_grad_(requires_grad=False)
     tokenizer_file = checkpoint.file("tokenizer.json")
     return LoadedEncoder(

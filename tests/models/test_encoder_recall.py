@@ -113,10 +113,12 @@ def test_a_head_is_loaded_only_for_the_base_and_the_variant_it_belongs_to(
     assert untrained.encoder.recall is None
     assert "recall" not in {name.split(".")[0] for name in untrained.encoder.state_dict()}
     own = tmp_path / "own.safetensors"
-    parts = adapter_parameters(untrained.encoder)
-    save_adapter(parts, AdapterHeader("infini-plus", model.base_sha256, "dot"), own)
+    upper = AttentionOptions(memory_from=model.encoder.recall.options.layer)
+    parts = adapter_parameters(load_encoder("infini-plus", DEFAULT_WEIGHTS, upper, WITHOUT).encoder)
+    header = AdapterHeader("infini-plus", model.base_sha256, "dot", upper.memory_from)
+    save_adapter(parts, header, own)
     assert load_encoder("infini-plus", DEFAULT_WEIGHTS, adapter=str(own)).encoder.recall
-    monkeypatch.setattr("models.loading.packaged_recall", lambda _base: None)
+    monkeypatch.setattr("models.loading.packaged_recall", lambda *_: None)
     another = load_encoder("infini-plus", DEFAULT_WEIGHTS)
     assert another.encoder.recall is None
     assert another.fingerprint != model.fingerprint
