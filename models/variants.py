@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from models.attention import ATTENTIONS, Attention
+from models.attention.attenuated import AttenuatedAttention
 from models.attention.multi_head import MultiHeadAttention
 from models.config import AttentionOptions, EncoderConfig
 from models.reader import ContextReader
@@ -34,18 +35,18 @@ class Variant:
 
     @property
     def attention_has_memory(self) -> bool:
-        """True if the attention carries a memory from segment to segment."""
+        """True if what was read before changes how the layers attend."""
         return getattr(self.attention, "has_memory", False)
 
     @property
     def summary(self) -> str:
-        """What the variant is, in a line."""
-        described = self.reader or self.attention
-        return (described.__doc__ or "").strip().splitlines()[0]
+        """What the variant is, in a line: what its layers attend with, and what is above them."""
+        parts = (self.attention, self.reader) if self.reader else (self.attention,)
+        return " ".join((part.__doc__ or "").strip().splitlines()[0] for part in parts)
 
 
 def variants() -> Mapping[str, Variant]:
     """Return every variant an encoder can be loaded as, by its name: each attention, and what is built around one."""
     plain = {name: Variant(attention) for name, attention in ATTENTIONS.items()}
-    plus = Variant(MultiHeadAttention, reader=ContextReader, recalls=True)
+    plus = Variant(AttenuatedAttention, reader=ContextReader, recalls=True)
     return {**plain, "infini-plus": plus}

@@ -231,7 +231,7 @@ class Engine:
     def _memories(self, step: list[_Waiting]) -> list[Memory] | None:
         """Return what segments are read with; None where no memory is to be read or kept."""
         used = any(one.keep_memory or (one.memory and one.memory.tokens_seen) for one in step)
-        if not used and not self._encoder.attention_has_memory:
+        if not used and not self._encoder.layers_write:
             return None
         return [waiting.memory for waiting in step if waiting.memory is not None] or None
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from models.attention import ATTENTIONS
+from models.attention.attenuated import AttenuatedAttention
 from models.attention.infini import InfiniAttention
 from models.attention.multi_head import MultiHeadAttention
 from models.config import AttentionOptions
@@ -22,7 +23,10 @@ def test_every_attention_is_a_variant_and_all_say_what_they_are():
         assert found[name].attention is attention
         assert found[name].attention_has_memory == attention.has_memory
         assert found[name].summary in str(attention.__doc__)
-    assert found["infini-plus"].summary in str(ContextReader.__doc__)
+    layers, reader = AttenuatedAttention.__doc__, ContextReader.__doc__
+    assert found["infini-plus"].summary == " ".join(
+        str(part).splitlines()[0] for part in (layers, reader)
+    )
     for variant in found.values():
         assert len(variant.summary) > 10
         assert "\n" not in variant.summary
@@ -36,24 +40,21 @@ def test_infini_plus_alone_has_a_reader_and_may_have_a_recall_head():
         assert tiny(name).has_memory == (name in {"infini", "infini-plus"})
 
 
-@pytest.mark.parametrize(
-    "options",
-    [AttentionOptions(), AttentionOptions(memory_rule="delta", memory_from=9, memory_rank=4)],
-)
-def test_under_its_reader_infini_plus_is_multi_head_whatever_the_memory_options(
-    options: AttentionOptions,
-):
+@pytest.mark.parametrize("first", [0, 1])
+def test_under_its_reader_infini_plus_is_multi_head_until_something_was_read(first: int):
+    options = AttentionOptions(memory_rule="delta", memory_from=first, memory_rank=4)
     encoder, plain = tiny("infini-plus", options), tiny("multi-head")
     randomise(encoder, 0.1)
     state = encoder.state_dict()
     plain.load_state_dict({name: state[name] for name in plain.state_dict()})
-    assert {name.split(".")[0] for name in state.keys() - plain.state_dict().keys()} == {"reader"}
-    assert all(type(block.attention) is MultiHeadAttention for block in encoder.layers)
+    added = {name for name in state.keys() - plain.state_dict().keys() if "reader" not in name}
+    assert added == {f"blocks.{layer}.attention.beta" for layer in range(first, 2)}
     memory = encoder.empty_memory()
     assert {name.split(".")[0] for name in memory.parts} == {"reader"}
     fresh, expected = encoder([words(9, 1)], [memory]), plain([words(9, 1)])
     assert torch.equal(fresh.tokens, expected.tokens)
     assert torch.equal(fresh.sums, expected.sums)
+    assert torch.equal(encoder([words(9, 1)]).sums, expected.sums)  # no memory, nothing read
     warm = encoder([words(9, 1)], encoder([words(12, 2)], [memory]).memories)
     assert (warm.sums - expected.sums).abs().max() > 1e-2
 

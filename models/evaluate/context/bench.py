@@ -48,8 +48,8 @@ class Bench:
 
     @cached_property
     def layers(self) -> SharedLayers:
-        """The base's, and what they made of the set so far."""
-        return SharedLayers(self.plan.base.encoder)
+        """Of models that share theirs, and what they made of the set so far."""
+        return SharedLayers()
 
     @property
     def seed(self) -> int:

@@ -1,53 +1,86 @@
 """Layers that several models share, run once for all of them."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from models.encoder import Encoder, EncoderOutput
 from models.memory import Memory
-from models.packing import Segment, pack
+from models.packing import Packing, Segment
+
+
+@dataclass
+class _Layers:
+    """The layers of some encoders, and what they made of segments, by whether something was read before."""
+
+    encoder: Encoder
+    kept: dict[tuple[Segment, bool], Tensor] = field(default_factory=dict)
+
+    def states(self, segments: Sequence[Segment], begun: Sequence[bool]) -> list[Tensor]:
+        places = list(zip(segments, begun, strict=True))
+        for which in (False, True):
+            missing = [
+                s for s, is_begun in places if is_begun is which and (s, which) not in self.kept
+            ]
+            if missing:
+                depth = self.encoder.config.layers
+                found = self.encoder.states(missing, depth, begun=which)
+                self.kept.update(((s, which), x) for s, x in zip(missing, found, strict=True))
+        return [self.kept[place] for place in places]
 
 
 class SharedLayers:
-    """Keeps what the base's layers make of segments, for the base and for models that only add a reader above them.
+    """Keeps what layers make of segments, for encoders whose layers keep nothing of what they read.
 
-    Such a model is read many times, with one memory after another, and none of them reaches its layers. What is kept
-    grows with the set: 1,536 bytes a token of width 384.
-
-    Args:
-        base: An encoder without memory.
+    Those are read many times, with one memory after another, of which the layers heed no more than whether something
+    was read. What is kept grows with the set: 1,536 bytes a token of width 384, for each kind of layers, and twice that
+    where segments are read with something before them and with nothing.
     """
 
-    def __init__(self, base: Encoder) -> None:
-        self._base = base
-        self._kept: dict[Segment, Tensor] = {}
+    def __init__(self) -> None:
+        self._of: dict[Encoder, _Layers] = {}
 
-    def serve(self, encoder: Encoder) -> bool:
-        """Tell whether an encoder's layers are the base's, and without memory."""
-        if encoder.attention_has_memory:
-            return False
-        own, base = encoder.state_dict(), self._base.state_dict()
-        layers = {name for name in own if not name.startswith(("reader.", "recall."))}
-        return layers == base.keys() and all(torch.equal(own[name], base[name]) for name in layers)
+    @staticmethod
+    def serve(encoder: Encoder) -> bool:
+        """Tell whether an encoder's layers keep nothing of what they read."""
+        return not encoder.layers_write
 
     def forward(
         self, encoder: Encoder, segments: Sequence[Segment], memories: Sequence[Memory] | None
     ) -> EncoderOutput:
         """Do what an encoder that this serves does, except to write a recall memory, which no vector depends on."""
-        missing = [segment for segment in segments if segment not in self._kept]
-        if missing:
-            states = self._base.states(missing, self._base.config.layers)
-            self._kept.update(zip(missing, states, strict=True))
-        states = [self._kept[segment] for segment in segments]
-        sums = torch.stack([x.sum(0) for x in states])
-        if memories is None or encoder.reader is None:
-            return EncoderOutput(sums, torch.cat(states), None)
-        x, (_, packing) = torch.cat(states), pack(segments)
-        added, read = encoder.reader(x, sums, packing, memories)
+        begun = [memory.tokens_seen > 0 for memory in memories or ()] or [False] * len(segments)
+        states = self._layers(encoder).states(segments, begun)
+        sums, x = torch.stack([own.sum(0) for own in states]), torch.cat(states)
+        if memories is None:
+            return EncoderOutput(sums, x, None)
         after = [
-            Memory({**before.parts, **own}, before.tokens_seen + segment.content_tokens)
-            for before, own, segment in zip(memories, read, segments, strict=True)
+            Memory(memory.parts, memory.tokens_seen + segment.content_tokens)
+            for memory, segment in zip(memories, segments, strict=True)
         ]
-        return EncoderOutput(sums + added, x, after)
+        packing = Packing(tuple(len(segment.ids) for segment in segments))
+        return encoder.add_context(EncoderOutput(sums, x, after), packing, memories)
+
+    def _layers(self, encoder: Encoder) -> _Layers:
+        if encoder not in self._of:
+            alike = (known for known in self._of.values() if _same(known.encoder, encoder))
+            self._of[encoder] = next(alike, _Layers(encoder))
+        return self._of[encoder]
+
+
+def _same(one: Encoder, other: Encoder) -> bool:
+    """Tell whether the layers of two encoders compute the same: they are of the same kinds, with the same weights."""
+    kinds, others = ([type(block.attention) for block in of.layers] for of in (one, other))
+    tensors, theirs = _tensors(one), _tensors(other)
+    return (
+        kinds == others
+        and tensors.keys() == theirs.keys()
+        and all(torch.equal(tensors[name], theirs[name]) for name in tensors)
+    )
+
+
+def _tensors(encoder: Encoder) -> dict[str, Tensor]:
+    above = ("reader.", "recall.")
+    return {n: x for n, x in encoder.state_dict().items() if not n.startswith(above)}

@@ -41,7 +41,7 @@ class ContextRecipe:
         reader: Training of the reader above them; None for a variant without.
         memory_from: First layer with a memory.
         memory_rank: Rank of the memory's own projections.
-        gate_logit: Where the gates start.
+        gate_logit: Where the gates start; without a training of the attention they stay there.
     """
 
     attention: Stage | None = None
@@ -81,7 +81,9 @@ CONTEXT_RECIPES: Final[Mapping[str, ContextRecipe]] = {
             rate=1e-3,
             drift=1.0,
             before=Before(share=0.5, documents=8),
-        )
+        ),
+        memory_from=3,
+        gate_logit=-0.62,
     ),
 }
 

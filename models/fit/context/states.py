@@ -14,13 +14,13 @@ from models.evaluate.data import RetrievalSet
 from models.fit.context.draws import Draw, Span
 from models.fit.context.reading import whole_chunks
 from models.loading import LoadedEncoder
-from models.packing import Packing, full_steps
+from models.packing import Packing, Segment, full_steps
 from models.reader import ContextReader
 from models.reader.parallel import read_documents
 from models.reader.topics import pool_topics
 
-_Place = tuple[str, int, int]
-"""A set, a document in it, and a chunk in that."""
+_Place = tuple[str, int, int, bool]
+"""A set, a document in it, a chunk in that, and whether something was read before it."""
 _BATCH_TOKENS: Final = 4096
 
 
@@ -28,7 +28,7 @@ class States:
     """Keeps the token states of chunks in memory, 768 bytes a token of width 384.
 
     Args:
-        model: Whose layers read each segment; they have no memory, the reader alone has.
+        model: Whose layers read each segment; they keep nothing of it, the reader alone does.
         sets: Training sets, by name.
     """
 
@@ -42,10 +42,12 @@ class States:
         owners: list[int | None] = []
         chunks = 0
         for reading in draw.readings:
-            before = [
-                x for span in reading.before for part in self._span(draw.name, span) for x in part
-            ]
-            own = self._span(draw.name, reading.span)
+            before = list[Tensor]()
+            for span in reading.before:
+                before += [
+                    x for part in self._span(draw.name, span, begun=bool(before)) for x in part
+                ]
+            own = self._span(draw.name, reading.span, begun=bool(before))
             documents.append(before + [x for part in own for x in part])
             owners += [None] * len(before)
             owners += [place for place, part in enumerate(own, chunks) for _ in part]
@@ -54,9 +56,11 @@ class States:
         ranked = [i for i, owner in enumerate(owners) if owner is not None]
         return whole_chunks(sums[ranked], [owner for owner in owners if owner is not None], chunks)
 
-    def _span(self, name: str, span: Span) -> list[list[Tensor]]:
+    def _span(self, name: str, span: Span, *, begun: bool) -> list[list[Tensor]]:
         """Return each chunk's segments: their tokens' vectors in half precision, CLS and SEP included."""
-        places = [(name, span.document, span.start + i) for i in range(len(span.chunks))]
+        places = [
+            (name, span.document, span.start + i, begun or i > 0) for i in range(len(span.chunks))
+        ]
         missing = [place for place in places if place not in self._kept]
         if missing:
             self._encode(missing)
@@ -64,19 +68,34 @@ class States:
 
     @torch.inference_mode()
     def _encode(self, places: Sequence[_Place]) -> None:
-        texts = [self._sets[name].documents[index][chunk] for name, index, chunk in places]
+        texts = [self._sets[name].documents[index][chunk] for name, index, chunk, _ in places]
         cut = self._model.tokenizer.segments(texts)
         segments = [segment for found in cut for segment in found]
+        # Of a chunk with nothing before it, the first segment alone has nothing before it.
+        begun = [
+            place[-1] or i > 0
+            for place, found in zip(places, cut, strict=True)
+            for i in range(len(found))
+        ]
+        states: dict[int, Tensor] = {}
+        for which in (False, True):
+            chosen = [i for i, one in enumerate(begun) if one is which]
+            found_states = self._states([segments[i] for i in chosen], begun=which)
+            states.update(zip(chosen, found_states, strict=True))
+        rest = iter([states[i] for i in range(len(segments))])
+        for place, own in zip(places, cut, strict=True):
+            self._kept[place] = list(islice(rest, len(own)))
+
+    def _states(self, segments: Sequence[Segment], *, begun: bool) -> list[Tensor]:
         encoder = self._model.encoder
         device = encoder.embeddings.tokens.weight.device.type
         states: dict[int, Tensor] = {}
         with torch.autocast(device, torch.bfloat16):
             for step in full_steps(segments, _BATCH_TOKENS):
-                found = encoder.states([segments[i] for i in step], encoder.config.layers)
+                chosen = [segments[i] for i in step]
+                found = encoder.states(chosen, encoder.config.layers, begun=begun)
                 states.update((i, x.half()) for i, x in zip(step, found, strict=True))
-        rest = iter([states[i] for i in range(len(segments))])
-        for place, own in zip(places, cut, strict=True):
-            self._kept[place] = list(islice(rest, len(own)))
+        return [states[i] for i in range(len(segments))]
 
 
 def _with_context(

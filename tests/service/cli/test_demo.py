@@ -41,7 +41,7 @@ def test_the_demo_reads_answers_and_leaves_nothing(tmp_path: Path, monkeypatch):
     command = demo_command(tmp_path, "--question", "Where did the train go?")
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert "state at the end" in result.stdout
-    assert "307,280 bytes" in result.stdout
+    assert "155,216 bytes" in result.stdout
     assert "nearest to: Where did the train go?" in result.stdout
     assert "Traceback" not in result.stderr
 
@@ -81,7 +81,7 @@ def test_the_book_load_test_reports(service: RunningService, monkeypatch, capsys
     book.main(url=service.url, share=0.006)
     report = json.loads(capsys.readouterr().out)
     assert report["chunks"] == 20
-    assert report["state_bytes"] == [307_280]
+    assert report["state_bytes"] == [155_216]
     assert report["resident_mib"][-1] > 100
 
 
@@ -93,9 +93,10 @@ def test_the_passkey_load_test_reports(service: RunningService, capsys):
     assert 3000 < report["tokens"][0] == report["tokens"][1] < 6000
     assert len(report["state_bytes"]) == 1
     assert report["state_bytes"][0] > 416_804  # the memory, and a header
-    assert report["all"]["of"] == report["made_up"]["of"] == 16
+    assert report["all"]["of"] == report["made_up"]["of"] == report["after_reset"]["of"] == 16
     assert sum(report[depth]["count"] for depth in passkey.DEPTHS) == report["all"]["count"] >= 12
     assert report["made_up"]["count"] <= 8
+    assert report["after_reset"]["count"] == 0
 
 
 @pytest.mark.ray

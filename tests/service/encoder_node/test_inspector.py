@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -72,12 +73,22 @@ async def test_what_is_remembered_is_shown_and_nothing_without_a_context(start_n
     assert told.read_tokens == 8 + len(tokens.ids) + 2 * segments
 
 
-async def test_a_memory_above_the_layers_is_none_of_the_attentions(start_node: StartNode):
+async def test_attention_that_is_weakened_by_a_context_takes_nothing_from_it(
+    start_node: StartNode,
+):
     async with start_node("infini-plus") as node:
-        assert (await node.inspect(ALL)).memory_share is None
-        with pytest.raises(Unprocessable, match="attention has no memory") as refused:
-            await node.inspect(AttentionCommand(TEXT, "Read before."))
-    assert (refused.value.code, refused.value.param) == ("model_has_no_memory", "context")
+        alone = await node.inspect(ALL)
+        within = await node.inspect(replace(ALL, context="Read before."))
+    assert alone.memory_share is not None
+    assert within.memory_share is not None
+    assert not np.any(alone.memory_share)
+    assert not np.any(within.memory_share)
+    first, same = alone.layers[0], within.layers[0]
+    np.testing.assert_array_equal(first.directions[0].weights, same.directions[0].weights)
+    assert first.outputs is not None
+    assert same.outputs is not None
+    gate = 1 / (1 + np.exp(2.0))  # untrained: beta is -2 for every head
+    np.testing.assert_allclose(same.outputs, (1 - gate) * first.outputs, atol=1e-5)
 
 
 async def test_a_choice_is_a_part_of_the_whole(start_node: StartNode):

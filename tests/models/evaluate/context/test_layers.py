@@ -1,6 +1,8 @@
 """Layers that are run once for several models, against each model run by itself."""
 
 from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import replace
 from unittest.mock import patch
 
 import numpy as np
@@ -33,8 +35,8 @@ def plus(base: Variant, tokenizer: Tokenizer) -> Variant:
 
 
 @pytest.fixture
-def layers(base: Variant) -> SharedLayers:
-    return SharedLayers(base.encoder)
+def layers() -> SharedLayers:
+    return SharedLayers()
 
 
 @pytest.fixture
@@ -43,9 +45,9 @@ def runs() -> Iterator[list[int]]:
     counted: list[int] = []
     states = Encoder.states
 
-    def count(encoder, segments, depth):
+    def count(encoder, segments, depth, *, begun=False):
         counted.append(len(segments))
-        return states(encoder, segments, depth)
+        return states(encoder, segments, depth, begun=begun)
 
     with patch.object(Encoder, "states", count):
         yield counted
@@ -75,24 +77,69 @@ def test_a_reader_above_shared_layers_reads_as_it_does_above_its_own(
             torch.testing.assert_close(part, other.parts[name])
 
 
-def test_the_layers_run_once_for_the_base_and_all_memories(
+def test_the_layers_run_once_for_all_memories_and_all_readers(
     base: Variant, plus: Variant, layers: SharedLayers, runs: list[int]
 ):
     cut = Cut.of(plus.tokenizer, DOCUMENTS)
     empty = plus.encoder.empty_memory()
+    begun = replace(empty, tokens_seen=1)
+    other = replace(plus, encoder=deepcopy(plus.encoder))
+    with torch.no_grad():
+        other.encoder.reader.scale += 1  # type: ignore[union-attr]
+    segments = {segment for document in cut.documents for chunk in document for segment in chunk}
     alone = read_apart(base, cut, None, ignored, layers)
     np.testing.assert_allclose(alone, read_apart(base, cut, None, ignored), atol=2e-6)
-    read_through(plus, cut, empty, PARTNERS, ignored, layers)
-    read_apart(plus, cut, lambda _d, _p: empty, ignored, layers)
-    segments = {segment for document in cut.documents for chunk in document for segment in chunk}
-    assert sum(runs) == len(segments)
+    for model in (plus, other):
+        read_through(model, cut, empty, PARTNERS, ignored, layers)
+        for memory in (empty, begun):
+            found = read_apart(model, cut, lambda _d, _p, memory=memory: memory, ignored, layers)  # type: ignore[misc]
+            expected = read_apart(model, cut, lambda _d, _p, memory=memory: memory, ignored)  # type: ignore[misc]
+            np.testing.assert_allclose(found, expected, atol=2e-6)
+    # The base's layers once, and those of both models once fresh and once behind something.
+    assert sum(runs) == 3 * len(segments)
 
 
-def test_layers_with_a_memory_or_of_other_weights_are_run_by_themselves(
-    infini: Variant, plus: Variant, layers: SharedLayers
+def test_tokens_and_memories_are_those_of_the_encoder(
+    plus: Variant, layers: SharedLayers, tokenizer: Tokenizer
 ):
-    assert layers.serve(plus.encoder)
-    assert not layers.serve(infini.encoder)
+    encoder = plus.encoder
+    first, *others = [found[0] for found in tokenizer.segments(["bees sleep", "lava", "a lamp"])]
+    [begun] = encoder([first], [encoder.empty_memory()]).memories or []
+    memories = [begun, encoder.empty_memory()]
+    for reader in (encoder.reader, None):
+        encoder.reader = reader
+        expected, found = encoder(others, memories), layers.forward(encoder, others, memories)
+        torch.testing.assert_close(found.sums, expected.sums)
+        torch.testing.assert_close(found.tokens, expected.tokens)
+        assert [memory.tokens_seen for memory in found.memories or ()] == [14, 6]
+        for one, other in zip(found.memories or (), expected.memories or (), strict=True):
+            assert one.tokens_seen == other.tokens_seen
+            torch.testing.assert_close(one.parts, other.parts)
+
+
+def test_the_same_weights_in_another_attention_are_other_layers(
+    tokenizer: Tokenizer, base: Variant, layers: SharedLayers
+):
+    cut = Cut.of(tokenizer, DOCUMENTS)
+    causal = small("causal", tokenizer)
+    causal.encoder.load_state_dict(base.encoder.state_dict())
+    for model in (base, causal):
+        expected = read_apart(model, cut, None, ignored)
+        found = read_apart(model, cut, None, ignored, layers)
+        np.testing.assert_allclose(found, expected, atol=2e-6)
+
+
+def test_layers_that_write_a_memory_are_run_by_themselves(infini: Variant, plus: Variant):
+    assert SharedLayers.serve(plus.encoder)
+    assert not SharedLayers.serve(infini.encoder)
+
+
+def test_other_weights_are_other_layers(plus: Variant, layers: SharedLayers):
+    cut = Cut.of(plus.tokenizer, DOCUMENTS)
+    empty = plus.encoder.empty_memory()
+    before = read_apart(plus, cut, lambda _d, _p: empty, ignored, layers)
+    other = replace(plus, encoder=deepcopy(plus.encoder))
     with torch.no_grad():
-        plus.encoder.layers[1].attention.output.weight[0, 0] += 1
-    assert not layers.serve(plus.encoder)
+        other.encoder.layers[1].attention.output.weight *= 2
+    after = read_apart(other, cut, lambda _d, _p: empty, ignored, layers)
+    assert np.abs(after - before).max() > 1e-3
