@@ -1,7 +1,7 @@
 """What a session's memory holds: norms, ranks, gates; looked at on a thread beside the engine's."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Final, TypeAlias
@@ -39,10 +39,13 @@ class MemoryView:
 
     def __init__(self, encoder: Encoder, sessions: AppendTools) -> None:
         self._sessions = sessions
-        self._layers = tuple(
-            i for i, block in enumerate(encoder.layers) if block.attention.has_memory
-        )
-        self._gates = _gates(encoder, self._layers)
+        infini = {
+            i: block.attention
+            for i, block in enumerate(encoder.layers)
+            if isinstance(block.attention, InfiniAttention)
+        }
+        self._layers = tuple(infini)
+        self._gates = _gates(infini.values())
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="memory-view")
         self._at_once = 0
         self._closed = False
@@ -90,14 +93,12 @@ class MemoryView:
             self._at_once -= 1
 
 
-def _gates(encoder: Encoder, layers: Sequence[int]) -> NDArray[np.float32] | None:
+def _gates(attentions: Iterable[InfiniAttention]) -> NDArray[np.float32] | None:
     """Return how much each head takes from memory, (layers, heads); it is the model's, whatever was read."""
-    attentions = [encoder.layers[i].attention for i in layers]
-    gated = [one.beta.detach() for one in attentions if isinstance(one, InfiniAttention)]
-    if not gated:
+    betas = [one.beta.detach() for one in attentions]
+    if not betas:
         return None
-    betas = torch.stack(gated)
-    gates: NDArray[np.float32] = torch.sigmoid(betas).cpu().numpy()
+    gates: NDArray[np.float32] = torch.sigmoid(torch.stack(betas)).cpu().numpy()
     return gates
 
 
