@@ -1,6 +1,7 @@
 """The hostile corpus against the whole HTTP stack over fakes: server, edge, keys and routes."""
 
 import asyncio
+import contextlib
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -88,15 +89,20 @@ async def test_many_at_once(target: Target):
     ],
 )
 async def test_the_runner_sees_what_is_wrong(answer: bytes | None, fault: str):
+    served = asyncio.Event()
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         if answer is None:
-            await asyncio.sleep(1)
+            with contextlib.suppress(ConnectionError):
+                await reader.read()  # until the runner has waited long enough
         writer.write(answer or b"")
         writer.close()
+        served.set()
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         target = Target(f"http://127.0.0.1:{port}", None, "s", 5.0 if answer is not None else 0.2)
         outcome: Outcome = await play(Case("x", (get(b"/"),), frozenset({200, 404, 500})), target)
+        await served.wait()
     assert any(fault in found for found in outcome.faults), outcome
