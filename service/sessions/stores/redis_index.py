@@ -37,11 +37,15 @@ _ROUNDS: Final = 20
 
 
 async def add(redis: Redis, record: SessionRecord) -> None:
-    """Make a session known; what is known of it already stands."""
+    """Make a session known; what is known to be due earlier stands.
+
+    Too early, a sweep looks and puts it right; too late, the session would outlive its time: a beginning under the same
+    id that came to nothing may have left a note.
+    """
     due = record.created_at + ORPHAN_SECONDS if record.due_at is None else record.due_at
     pipeline = redis.pipeline(transaction=False)
     pipeline.zadd(ids_key(record.tenant), {record.id: 0})
-    pipeline.zadd(DUE, {due_member(record.tenant, record.id): due}, nx=True)
+    pipeline.zadd(DUE, {due_member(record.tenant, record.id): due}, lt=True)
     await pipeline.execute()
 
 

@@ -179,7 +179,7 @@ def main(
     with tempfile.TemporaryDirectory(prefix="longstream-flips-") as name:
         folder = Path(name)
         report = {"sqlite": asyncio.run(flip_sqlite(folder, flips, seed))}
-        with RedisProcess(folder / "redis", appendfsync="no") as server:
+        with RedisProcess(folder / "redis") as server:
             report["redis"] = asyncio.run(flip_redis(server, folder, flips, seed))
     for backend, found in report.items():
         typer.echo(f"{backend}: {found.total()} flips, all found")

@@ -223,3 +223,10 @@ async def test_snapshots_and_traits_stay_with_a_lost_session_alone(store, status
 def test_a_beginning_is_of_one_piece(change, reason):
     with pytest.raises(ValueError, match=reason):
         replace(Beginning(RECORD, b""), **change)
+
+
+async def test_a_beginning_that_came_to_nothing_does_not_make_the_next_due_later(store):
+    assert await store.begin(forked(make_record("never"), 2)) == "source_gone"
+    mortal = replace(make_record("fork"), ttl_seconds=1.0)
+    assert await store.begin(Beginning(mortal, b"state", NO_TRAITS)) == "begun"
+    assert await store.due(mortal.updated_at + 1.0, 9) == [(TENANT, "fork")]
