@@ -1,0 +1,87 @@
+"""What an experiment is, and what several of them do."""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from loadtests.bench.bench import Bench, Settings
+from loadtests.bench.errors import BenchError
+from loadtests.bench.generate import Request
+from loadtests.bench.load import Outcome, closed_loop
+from loadtests.bench.measure import Figures, figures
+from loadtests.bench.result import Result
+from loadtests.bench.rounds import Spread, Verdict, ratio
+from loadtests.bench.target import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """A measurement with a name.
+
+    Attributes:
+        name: How the command line calls it.
+        title: It in a sentence.
+        run: Measures.
+        cost_s: About how long that takes, without starting or installing anything.
+    """
+
+    name: str
+    title: str
+    run: Callable[[Bench, "Experiment"], Awaitable[Result]]
+    cost_s: Callable[[Settings], float]
+
+
+@dataclass
+class Load:
+    """A closed loop on one side; keeps what came back last, for checks afterwards.
+
+    Attributes:
+        bench: The run.
+        target: Who is asked.
+        units: What is sent, made anew for each measurement.
+        concurrency: Requests under way.
+        prepare: Done before each measurement, e.g. opening sessions.
+    """
+
+    bench: Bench
+    target: Target
+    units: Callable[[], Iterable[Sequence[Request]]]
+    concurrency: int
+    prepare: Callable[[], Awaitable[None]] | None = None
+    last: Sequence[Outcome] = ()
+
+    async def __call__(self) -> Figures:
+        """Measure once.
+
+        Raises:
+            BenchError: a request failed; a load that is not too high fails nothing.
+        """
+        if self.prepare is not None:
+            await self.prepare()
+        settings = self.bench.settings
+        self.last = await closed_loop(
+            self.units(), self.target.send, self.concurrency, settings.seconds
+        )
+        found = figures(self.last, self.bench.tokens_of, settings.warm_up_s)
+        if found.failed or found.refused:
+            reason = next(one.answer.detail for one in self.last if not one.ok)
+            raise BenchError(f"{self.target.name} failed under load: {reason}")
+        return found
+
+
+def compared(
+    rounds: Mapping[str, Sequence[Figures]], figure: str, ours: str, theirs: str
+) -> Spread:
+    """Return the ratio of one figure between two sides."""
+    return ratio(
+        [float(getattr(found, figure)) for found in rounds[ours]],
+        [float(getattr(found, figure)) for found in rounds[theirs]],
+    )
+
+
+def verdict(
+    what: str, value: Spread, *, at_least: float | None = None, at_most: float | None = None
+) -> Verdict:
+    """Return a ratio with its bound."""
+    if at_most is not None:
+        return Verdict(what, value, at_most, at_least=False)
+    return Verdict(what, value, at_least, at_least=True)

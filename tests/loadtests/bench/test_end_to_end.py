@@ -1,0 +1,85 @@
+"""A whole run against fake servers: real processes, real HTTP, real files; only the vectors are made up."""
+
+import orjson
+import psutil
+import pytest
+
+from loadtests.bench.bench import Bench, Settings
+from loadtests.bench.errors import BenchError
+from loadtests.bench.fleet import Fleet
+from loadtests.bench.generate import requests_of
+from loadtests.bench.peers import OURS, Launch
+from loadtests.bench.report import Machine, write
+from loadtests.bench.run import chosen, run
+from loadtests.bench.workload import load_workload
+from tests.loadtests.bench.conftest import fake
+
+SETTINGS = Settings(rounds=2, seconds=0.4, warm_up_s=0.1)
+DEADLINE = float("inf")
+
+
+def cannot() -> Launch:
+    raise BenchError("no such package")
+
+
+@pytest.fixture
+def bench(tmp_path, corpus):
+    peers = {
+        "infinity-torch": lambda: fake("infinity-torch"),
+        "infinity-onnx": lambda: fake("infinity-onnx", "wrong"),
+        "infinity-ctranslate2": cannot,
+    }
+    said: list[str] = []
+    fleet = Fleet(tmp_path / "logs", fake(OURS), peers, said.append)
+    made = Bench(SETTINGS, fleet, tmp_path, said.append)
+    made.__dict__["corpus"] = corpus
+    for name in ("chat", "mixed", "live", "full", "forks"):
+        workload = load_workload(name).model_copy(update={"requests": 4 if name == "forks" else 60})
+        made._requests[name] = requests_of(workload, corpus)
+    return made
+
+
+async def test_servers_are_gated_measured_in_turns_reported_and_stopped(bench, tmp_path):
+    names = ("query", "singles", "sessions-over-stateless", "forks", "batches")
+    experiments = [one for one in chosen(names) if one.name != "batches"]
+    async with bench.fleet as fleet:
+        await fleet.install()
+        results = {one.name: one for one in await run(experiments, bench, DEADLINE)}
+        family = psutil.Process().children(recursive=True)
+        assert len(family) == 2
+    assert not [one for one in family if one.is_running()]
+    query = results["query"]
+    assert list(query.rows) == [OURS, "infinity-torch"]
+    assert query.rows[OURS]["ok"].rounds == 2
+    assert query.rows[OURS]["failed"].high == 0
+    ours = query.verdicts[0]
+    assert (ours.bound, ours.at_least) == (0.6, False)
+    assert 0.2 < ours.value.median < 5
+    assert query.agreements["infinity-torch"].lowest > 0.9999
+    assert query.agreements["infinity-onnx"].lowest < 0.9
+    assert any("infinity-onnx is left out: its vectors" in note for note in query.notes)
+    assert any("no such package" in note for note in query.notes)
+    sessions = results["sessions-over-stateless"]
+    assert sessions.agreements["read again alone"].same
+    assert sessions.rows["sessions"]["tokens_per_s"].median > 0
+    assert "forks no sessions" in results["forks"].skipped
+    files = write(tmp_path / "out", Machine.here(), SETTINGS, list(results.values()))
+    assert orjson.loads(files[0].read_bytes())["results"][0]["name"] == "query"
+    assert "## singles" in files[1].read_text()
+
+
+async def test_what_does_not_fit_or_fails_is_in_the_report_with_the_reason(bench):
+    late = (await run(chosen(["query"]), bench, 0.0))[0]
+    assert "were left" in late.skipped
+    broken = Launch("broken", ("/bin/false",), {}, None, "/health", "/", "")
+    async with Fleet(bench.folder / "logs", broken, {}, bench.say) as fleet:
+        bench.fleet = fleet
+        failed = (await run(chosen(["query"]), bench, DEADLINE))[0]
+    assert "broken did not become ready" in failed.skipped
+
+
+def test_experiments_have_names_and_an_order():
+    assert [one.name for one in chosen(["query", "batches"])] == ["batches", "query"]
+    assert len(chosen([])) >= 12
+    with pytest.raises(BenchError, match="no experiment is called nonsense"):
+        chosen(["nonsense"])

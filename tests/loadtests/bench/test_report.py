@@ -1,0 +1,36 @@
+import orjson
+import pytest
+
+from loadtests.bench.bench import Settings
+from loadtests.bench.report import Machine, write
+from loadtests.bench.result import Curve, Result
+from loadtests.bench.rounds import Spread, Verdict
+
+pytest.importorskip("matplotlib")
+MACHINE = Machine("processor", 2, 16.0, "system", 0.5, 0.0)
+CURVES = (
+    Curve("append", "tokens read", "ms a chunk", ((1.0, 50.0), (1000.0, 51.0))),
+    Curve("replica", "tokens read", "resident MiB", ((1.0, 500.0), (1000.0, 500.0))),
+)
+
+
+def test_a_report_is_data_text_and_pictures(tmp_path):
+    verdict = Verdict("flat", Spread(1.0, 0.99, 1.01, 3), 1.03, at_least=False)
+    result = Result("flat", "one document", {}, [verdict], curves=CURVES)
+    files = write(tmp_path / "out", MACHINE, Settings(), [result])
+    names = [file.name for file in files]
+    assert names == ["report.json", "report.md", "flat-ms-a-chunk.png", "flat-resident-mib.png"]
+    tree = orjson.loads(files[0].read_bytes())
+    assert tree["results"][0]["verdicts"][0]["met"] is True
+    assert tree["settings"]["rounds"] == 3
+    text = files[1].read_text()
+    assert "≤ 1.03: kept" in text
+    assert "flat-resident-mib.png" in text
+    assert all(file.read_bytes().startswith(b"\x89PNG") for file in files[2:])
+
+
+def test_the_machine_describes_itself():
+    machine = Machine.here()
+    assert machine.processor
+    assert machine.cores >= 1
+    assert 0 <= machine.busy <= 1
