@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from loadtests.bench.experiments import process, reading, scale, sessions, stateless
+from loadtests.bench.experiments import compute, process, reading, scale, sessions, stateless
 from loadtests.bench.experiments.base import Experiment
 
 EXPERIMENTS: Final[Mapping[str, Experiment]] = {
@@ -19,6 +19,8 @@ EXPERIMENTS: Final[Mapping[str, Experiment]] = {
         scale.REPLICAS,
         scale.OVERLOAD,
         scale.COLD_START,
+        compute.GEMM_BOUND,
+        compute.RECOMPUTE,
         stateless.CURVE,
         sessions.TRANSCRIPTS,
         sessions.FORKS,
