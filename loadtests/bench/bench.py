@@ -33,11 +33,11 @@ class Settings:
     """
 
     rounds: int = 3
-    seconds: float = 8.0
+    seconds: float = 5.0
     warm_up_s: float = 1.0
     tokens: int = 100_000
-    overload_s: float = 120.0
-    starts: int = 3
+    overload_s: float = 60.0
+    starts: int = 2
     before: float | None = None
 
 

@@ -74,21 +74,35 @@ def ratio(ours: Sequence[float], theirs: Sequence[float]) -> Spread:
 
 
 async def alternate(
-    sides: Mapping[str, Callable[[], Awaitable[T]]], rounds: int
+    sides: Mapping[str, Callable[[], Awaitable[T]]],
+    rounds: int,
+    lost: dict[str, str] | None = None,
 ) -> dict[str, list[T]]:
     """Measure every side once a round, a different one first each time.
 
     Args:
-        sides: What to measure, by name.
+        sides: What to measure, by name; the first is the one that the others are compared with.
         rounds: How often.
+        lost: Takes up the sides that fail, with the reason; they are left out from then on. None lets them raise.
 
     Returns:
-        The measurements of each side, in the order of the rounds.
+        The measurements of each side that was measured in every round, in the order of the rounds.
+
+    Raises:
+        BenchError: the first side failed, or any did and `lost` is None.
     """
     names = list(sides)
     found: dict[str, list[T]] = {name: [] for name in names}
     for number in range(rounds):
         first = number % len(names)
         for name in names[first:] + names[:first]:
-            found[name].append(await sides[name]())
+            if name not in found:
+                continue
+            try:
+                found[name].append(await sides[name]())
+            except BenchError as error:
+                if lost is None or name == names[0]:
+                    raise
+                lost[name] = str(error)
+                del found[name]
     return found

@@ -107,11 +107,11 @@ GEMM_BOUND: Final = Experiment(
     "gemm-bound",
     "the packed forward pass at segments of 256 tokens beside the matrix products it needs, in process",
     _gemm_bound,
-    lambda settings: 10 * settings.rounds + 5,
+    lambda settings: 6 * settings.rounds + 5,
 )
 RECOMPUTE: Final = Experiment(
     "recompute",
     "a chunk through the memory beside full attention over the document so far",
     _recompute,
-    lambda settings: settings.rounds * (settings.seconds + 25),
+    lambda settings: settings.rounds * (settings.seconds / 2 + 8),
 )

@@ -83,7 +83,10 @@ async def _overload(bench: Bench, experiment: Experiment) -> Result:
             for what, (value, bound, at_least) in one.items()
         ],
         notes=[
-            f"{len(planned)} requests: {flooded.ok} answered, {flooded.refused} refused, {flooded.failed} failed"
+            (
+                f"{len(planned)} requests in {bench.settings.overload_s:.0f} s: {flooded.ok} answered, "
+                f"{flooded.refused} refused, {flooded.failed} failed"
+            )
         ],
     )
 

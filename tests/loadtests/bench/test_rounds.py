@@ -44,3 +44,18 @@ async def test_sides_take_turns_and_each_is_first_once():
     found = await alternate({name: side(name) for name in "abc"}, 3)
     assert "".join(seen) == "abcbcacab"
     assert found == {"a": [1, 6, 8], "b": [2, 4, 9], "c": [3, 5, 7]}
+
+
+async def test_a_side_that_fails_is_left_out_with_the_reason():
+    async def well() -> int:
+        return 1
+
+    async def ill() -> int:
+        raise BenchError("fell over")
+
+    lost: dict[str, str] = {}
+    assert await alternate({"a": well, "b": ill, "c": well}, 2, lost) == {"a": [1, 1], "c": [1, 1]}
+    assert lost == {"b": "fell over"}
+    for sides, given in (({"a": ill, "b": well}, {}), ({"a": well, "b": ill}, None)):
+        with pytest.raises(BenchError, match="fell over"):
+            await alternate(sides, 2, given)
