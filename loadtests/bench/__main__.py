@@ -8,6 +8,7 @@ an otherwise idle machine only.
 """
 
 import asyncio
+import signal
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -49,6 +50,9 @@ def main(  # noqa: PLR0913 - one parameter per option of the command
         starts=starts,
         before=before,
     )
+    # Ended as by Ctrl-C: the servers are stopped on the way out.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         experiments = chosen(_split(only))
         machine = Machine.here()

@@ -58,6 +58,7 @@ def environment(name: str, folder: Path, run: Run | None = None) -> Path:
     log = folder / f"{home.name}.log"
     perform([sys.executable, "-m", "venv", "--clear", str(home)], log)
     pip = [str(home / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check"]
+    pip += ["--no-compile"]  # most of what comes along is never imported
     # torch on its own first: whatever asks for torch afterwards finds it and pulls no other build.
     perform([*pip, pins[0]], log)
     perform([*pip, *pins], log)

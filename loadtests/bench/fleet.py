@@ -35,6 +35,7 @@ class Fleet:
         self._peers = peers
         self._say = say
         self._launches: dict[str, Launch] = {}
+        self._broken = ""
         self._running: dict[str, tuple[Server, HttpTarget]] = {}
         self._extra: list[HttpTarget] = []
         self.absent: dict[str, str] = {}
@@ -67,9 +68,19 @@ class Fleet:
                 self._say(f"  {error}")
 
     async def ours(self) -> HttpTarget:
-        """Return our service, started if it is not running."""
+        """Return our service, started if it is not running.
+
+        Raises:
+            BenchError: it does not start, now or earlier in this run.
+        """
+        if self._broken:
+            raise BenchError(self._broken)
         if OURS not in self._running:
-            await self.start(self._ours)
+            try:
+                await self.start(self._ours)
+            except BenchError as error:
+                self._broken = str(error)  # it would take as long to fail again
+                raise
         return self._running[OURS][1]
 
     async def ours_with(self, model: str) -> HttpTarget:

@@ -39,6 +39,7 @@ def summary(results: Sequence[Result]) -> str:
     for result in results:
         if result.skipped:
             rows.append((result.name, "not measured", "", "", first_line(result.skipped)))
+        rows += [(result.name, "not measured", "", "", first_line(why)) for why in result.missing]
         rows += [(result.name, *_judged(one)) for one in result.verdicts if one.bound is not None]
     return table(("experiment", "median of rounds", "spread", "promised", "what"), rows)
 

@@ -37,6 +37,7 @@ class Result:
         agreements: How the vectors of each side compare with the reference.
         notes: What a reader must know.
         curves: Plots.
+        missing: Promises that could not be judged, and why.
         skipped: Why it was not run; empty if it was.
     """
 
@@ -47,6 +48,7 @@ class Result:
     agreements: Mapping[str, Agreement] = field(default_factory=dict)
     notes: Sequence[str] = ()
     curves: Sequence[Curve] = ()
+    missing: Sequence[str] = ()
     skipped: str = ""
 
 

@@ -1,5 +1,6 @@
 """Where requests go: a server over HTTP."""
 
+import asyncio
 import uuid
 from collections.abc import Sequence
 from typing import Any, Final, Protocol
@@ -13,6 +14,7 @@ from loadtests.bench.load import Answer
 from loadtests.bench.vectors import Vectors, embeddings_in
 
 REQUEST_S: Final = 120.0
+_OPENED_AT_ONCE: Final = 16
 _OK: Final = 300
 _REFUSALS: Final = frozenset({429, 503})
 _JSON: Final = {"Content-Type": "application/json"}
@@ -84,8 +86,13 @@ class HttpTarget:
             BenchError: one could not be made.
         """
         self._run = uuid.uuid4().hex
-        for number in sessions:
-            await self.open_session(number)
+        turns = asyncio.Semaphore(_OPENED_AT_ONCE)
+
+        async def one(number: int) -> None:
+            async with turns:
+                await self.open_session(number)
+
+        await asyncio.gather(*(one(number) for number in sessions))
 
     async def open_session(self, number: int) -> None:
         """Make one session more.

@@ -9,6 +9,7 @@ from loadtests.bench.experiments.base import Experiment
 EXPERIMENTS: Final[Mapping[str, Experiment]] = {
     one.name: one
     for one in (
+        scale.COLD_START,  # first: no other server runs yet
         stateless.BATCHES,
         process.HTTP_OVER_PROCESS,
         stateless.QUERY,
@@ -18,7 +19,6 @@ EXPERIMENTS: Final[Mapping[str, Experiment]] = {
         sessions.QUERY_BESIDE_BOOKS,
         scale.REPLICAS,
         scale.OVERLOAD,
-        scale.COLD_START,
         compute.GEMM_BOUND,
         compute.RECOMPUTE,
         stateless.CURVE,

@@ -124,7 +124,7 @@ async def _recovery_s(bench: Bench, served: HttpTarget, normal: Figures) -> floa
 
 
 async def _cold_start(bench: Bench, experiment: Experiment) -> Result:
-    """Time `longstream serve` until a vector is there, everything else stopped."""
+    """Time `longstream serve` until a vector is there."""
     seconds = []
     for number in range(bench.settings.starts):
         name = f"start-{number}"

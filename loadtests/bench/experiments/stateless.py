@@ -74,6 +74,7 @@ async def _side_by_side(promise: Promise, bench: Bench, experiment: Experiment) 
         _verdicts(promise, rounds),
         dict(bench.fleet.agreements),
         notes,
+        missing=[f"{name}: {lost[name]}" for name in (INFINITY,) if name in lost],
     )
 
 

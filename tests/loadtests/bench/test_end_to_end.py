@@ -1,5 +1,7 @@
 """A whole run against fake servers: real processes, real HTTP, real files; only the vectors are made up."""
 
+import asyncio
+
 import orjson
 import psutil
 import pytest
@@ -75,6 +77,35 @@ async def test_what_does_not_fit_or_fails_is_in_the_report_with_the_reason(bench
         bench.fleet = fleet
         failed = (await run(chosen(["query"]), bench, DEADLINE))[0]
     assert "broken did not become ready" in failed.skipped
+
+
+async def test_a_service_that_does_not_start_is_not_tried_again(tmp_path):
+    broken = Launch("broken", ("/bin/false",), {}, None, "/health", "/", "")
+    said: list[str] = []
+    async with Fleet(tmp_path, broken, {}, said.append) as fleet:
+        for _ in range(2):
+            with pytest.raises(BenchError, match="did not become ready"):
+                await fleet.ours()
+    assert len(said) == 1
+
+
+async def test_an_interrupted_run_stops_its_servers(bench):
+    started = asyncio.Event()
+
+    async def endless() -> None:
+        async with bench.fleet as fleet:
+            await fleet.ours()
+            started.set()
+            await asyncio.sleep(60)
+
+    task = asyncio.create_task(endless())
+    await started.wait()
+    family = psutil.Process().children(recursive=True)
+    assert len(family) == 1
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not [one for one in family if one.is_running()]
 
 
 def test_experiments_have_names_and_an_order():

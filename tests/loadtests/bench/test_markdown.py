@@ -15,14 +15,16 @@ DONE = Result(
     ["first\nsecond"],
 )
 MISSING = Result("forks", "many", skipped="there | is no fork\ntrace")
+UNJUDGED = Result("query", "one", missing=["infinity-torch: wrong vectors"])
 
 
 def test_the_summary_has_what_was_promised_and_what_could_not_be_measured():
-    lines = summary([DONE, MISSING]).splitlines()[2:]
+    lines = summary([DONE, MISSING, UNJUDGED]).splitlines()[2:]
     assert lines == [
         "| batches | 2 | 1.9 to 2.1 | ≥ 1.8: kept | ours over theirs |",
         "| batches | 0.7 | 0.6 to 0.8 | ≤ 0.6: **not kept** | latency |",
         r"| forks | not measured |  |  | there \| is no fork |",
+        "| query | not measured |  |  | infinity-torch: wrong vectors |",
     ]
 
 
