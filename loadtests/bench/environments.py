@@ -10,7 +10,7 @@ from typing import Final
 from loadtests.bench.errors import BenchError
 
 LISTS: Final = Path(__file__).parent / "environments"
-INSTALL_S: Final = 1200
+INSTALL_S: Final = 1800
 _TORCH: Final = "torch=="
 Run = Callable[[list[str], Path], None]
 
@@ -72,5 +72,9 @@ def _run(command: list[str], log: Path) -> None:
             subprocess.run(
                 command, stdout=output, stderr=subprocess.STDOUT, timeout=INSTALL_S, check=True
             )
-        except (subprocess.SubprocessError, OSError) as error:
-            raise BenchError(f"cannot make an environment: {error}; see {log}") from error
+        except subprocess.TimeoutExpired as error:
+            raise BenchError(
+                f"an environment took over {INSTALL_S} s to make; see {log}"
+            ) from error
+        except (subprocess.CalledProcessError, OSError) as error:
+            raise BenchError(f"an environment cannot be made; see {log}") from error
