@@ -61,7 +61,8 @@ def figures(outcomes: Sequence[Outcome], tokens_of: TokensOf, warm_up_s: float =
     answered = [one for one in outcomes if one.ok and one.done_s > first_s]
     if not answered or last_s <= first_s:
         reasons = [one.answer.detail for one in outcomes if not one.ok]
-        raise BenchError(f"nothing to measure: {reasons[0] if reasons else 'too few answers'}")
+        few = "too few answers in the time; measure longer, --seconds"
+        raise BenchError(f"nothing to measure: {reasons[0] if reasons else few}")
     shares = [_overlap(one, first_s, last_s) for one in answered]
     window_s = last_s - first_s
     tokens = sum(

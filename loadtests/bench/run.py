@@ -1,6 +1,7 @@
 """Running experiments one after the other, within a number of minutes."""
 
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -58,6 +59,9 @@ async def _one(experiment: Experiment, bench: Bench) -> Result:
     except BenchError as error:
         bench.say(f"  failed: {error}")
         return Result(experiment.name, experiment.title, skipped=str(error))
+    except Exception as error:  # noqa: BLE001 - what the others found must not be lost with this one
+        bench.say(traceback.format_exc())
+        return Result(experiment.name, experiment.title, skipped=f"broke off: {error!r}")
     for verdict in result.verdicts:
         bench.say(f"  {verdict.value.median:.3g}  {verdict.what}")
     bench.say(f"  {time.perf_counter() - begun_s:.0f} s")

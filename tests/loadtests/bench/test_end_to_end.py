@@ -8,10 +8,12 @@ import pytest
 
 from loadtests.bench.bench import Bench, Settings
 from loadtests.bench.errors import BenchError
+from loadtests.bench.experiments.base import Experiment
 from loadtests.bench.fleet import Fleet
 from loadtests.bench.generate import requests_of
 from loadtests.bench.peers import OURS, Launch
 from loadtests.bench.report import Machine, write
+from loadtests.bench.result import Result
 from loadtests.bench.run import chosen, run
 from loadtests.bench.workload import load_workload
 from tests.loadtests.bench.conftest import fake
@@ -77,6 +79,18 @@ async def test_what_does_not_fit_or_fails_is_in_the_report_with_the_reason(bench
         bench.fleet = fleet
         failed = (await run(chosen(["query"]), bench, DEADLINE))[0]
     assert "broken did not become ready" in failed.skipped
+
+
+async def test_an_experiment_that_breaks_does_not_take_the_others_with_it(bench):
+    async def breaks(_bench: Bench, _experiment: Experiment) -> Result:
+        raise ZeroDivisionError
+
+    async def works(_bench: Bench, experiment: Experiment) -> Result:
+        return Result(experiment.name, experiment.title)
+
+    both = [Experiment(name, "", one, lambda _: 0.0) for name, one in (("a", breaks), ("b", works))]
+    results = await run(both, bench, DEADLINE)
+    assert ["ZeroDivisionError" in one.skipped for one in results] == [True, False]
 
 
 async def test_a_service_that_does_not_start_is_not_tried_again(tmp_path):
