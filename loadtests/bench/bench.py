@@ -25,7 +25,7 @@ class Settings:
     Attributes:
         rounds: Measurements of each side.
         seconds: Of one measurement.
-        warm_up_s: At the start of each measurement, not counted.
+        warm_up_s: Load on each side before its first measurement.
         tokens: Length of the document whose last chunks are compared with its first.
         overload_s: Length of the overload.
         starts: Cold starts.

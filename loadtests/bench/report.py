@@ -27,7 +27,6 @@ class Machine:
         memory_gib: Installed.
         system: Kernel and Python.
         load: Average load of the last minute, when the run began.
-        busy: Share of all cores that others used in a quiet second before the run, 0 to 1.
     """
 
     processor: str
@@ -35,18 +34,16 @@ class Machine:
     memory_gib: float
     system: str
     load: float
-    busy: float
 
     @classmethod
     def here(cls) -> Self:
-        """Describe this machine; takes a second."""
+        """Describe this machine."""
         return cls(
             processor=_processor(),
             cores=os.cpu_count() or 1,
             memory_gib=round(psutil.virtual_memory().total / 2**30, 1),
             system=f"{platform.system()} {platform.release()}, Python {platform.python_version()}",
             load=round(psutil.getloadavg()[0], 2),
-            busy=round(psutil.cpu_percent(interval=1.0) / 100, 2),
         )
 
 
@@ -80,7 +77,7 @@ def write(
     data.write_bytes(orjson.dumps(tree, option=orjson.OPT_INDENT_2))
     text = folder / "report.md"
     about = f"{made}; {machine.processor}, {machine.cores} cores, {machine.memory_gib} GiB; {machine.system}"
-    text.write_text(document(about, machine.busy, results, [one.name for one in pictures]), "utf-8")
+    text.write_text(document(about, results, [one.name for one in pictures]), "utf-8")
     return [data, text, *pictures]
 
 

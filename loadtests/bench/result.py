@@ -39,6 +39,7 @@ class Result:
         curves: Plots.
         missing: Promises that could not be judged, and why.
         skipped: Why it was not run; empty if it was.
+        others: Share of the cores that other programs used meanwhile, at most; 0 to 1.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Result:
     curves: Sequence[Curve] = ()
     missing: Sequence[str] = ()
     skipped: str = ""
+    others: float = 0.0
 
 
 def rows_of(rounds: Mapping[str, Sequence[Figures]]) -> dict[str, dict[str, Spread]]:

@@ -3,6 +3,7 @@
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from loadtests.bench.bench import Bench, Settings
@@ -10,6 +11,7 @@ from loadtests.bench.errors import BenchError
 from loadtests.bench.experiments import EXPERIMENTS
 from loadtests.bench.experiments.base import Experiment
 from loadtests.bench.fleet import Fleet
+from loadtests.bench.neighbours import Neighbours
 from loadtests.bench.peers import OURS, Peers, longstream
 from loadtests.bench.result import Result
 
@@ -54,8 +56,10 @@ async def run(experiments: Sequence[Experiment], bench: Bench, deadline_s: float
 
 async def _one(experiment: Experiment, bench: Bench) -> Result:
     begun_s = time.perf_counter()
+    neighbours = Neighbours()
     try:
-        result = await experiment.run(bench, experiment)
+        found = await experiment.run(bench, experiment)
+        result = replace(found, others=round(neighbours.share(), 3))
     except BenchError as error:
         bench.say(f"  failed: {error}")
         return Result(experiment.name, experiment.title, skipped=str(error))
@@ -64,7 +68,8 @@ async def _one(experiment: Experiment, bench: Bench) -> Result:
         return Result(experiment.name, experiment.title, skipped=f"broke off: {error!r}")
     for verdict in result.verdicts:
         bench.say(f"  {verdict.value.median:.3g}  {verdict.what}")
-    bench.say(f"  {time.perf_counter() - begun_s:.0f} s")
+    spent_s = time.perf_counter() - begun_s
+    bench.say(f"  {spent_s:.0f} s, other programs used up to {result.others:.0%} of the cores")
     return result
 
 

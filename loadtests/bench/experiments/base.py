@@ -50,22 +50,24 @@ class Load:
     last: Sequence[Outcome] = ()
 
     async def __call__(self) -> Figures:
-        """Measure once.
+        """Measure once; the first time after a load that is not measured.
 
         Raises:
             BenchError: a request failed; a load that is not too high fails nothing.
         """
-        if self.prepare is not None:
-            await self.prepare()
-        settings = self.bench.settings
-        self.last = await closed_loop(
-            self.units(), self.target.send, self.concurrency, settings.seconds
-        )
-        found = figures(self.last, self.bench.tokens_of, settings.warm_up_s)
+        if not self.last:
+            await self._load(self.bench.settings.warm_up_s)
+        self.last = await self._load(self.bench.settings.seconds)
+        found = figures(self.last, self.bench.tokens_of)
         if found.failed or found.refused:
             reason = next(one.answer.detail for one in self.last if not one.ok)
             raise BenchError(f"{self.target.name} failed under load: {reason}")
         return found
+
+    async def _load(self, seconds: float) -> list[Outcome]:
+        if self.prepare is not None:
+            await self.prepare()
+        return await closed_loop(self.units(), self.target.send, self.concurrency, seconds)
 
 
 def compared(

@@ -90,5 +90,5 @@ HTTP_OVER_PROCESS: Final = Experiment(
     "http-over-process",
     "32 texts of mixed length a request, concurrency 8: over HTTP and in process",
     _over_process,
-    lambda settings: 2 * settings.rounds * (settings.seconds + 1) + 10,
+    lambda settings: 2 * settings.rounds * (settings.seconds + 3) + 10,
 )

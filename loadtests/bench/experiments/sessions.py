@@ -149,7 +149,7 @@ def _first_refusal(outcomes: Sequence[Outcome]) -> str:
 
 
 def _cost(settings: Settings) -> float:
-    return 2 * settings.rounds * (settings.seconds + 2)
+    return 2 * settings.rounds * (settings.seconds + 4)
 
 
 SESSIONS_OVER_STATELESS: Final = Experiment(

@@ -133,7 +133,7 @@ async def _point(bench: Bench, target: HttpTarget, peak: Figures, share: float) 
 
 
 def _cost(settings: Settings) -> float:
-    return _SIDES * settings.rounds * (settings.seconds + 1)
+    return _SIDES * settings.rounds * (settings.seconds + 3)
 
 
 def _promised(name: str, title: str, promise: Promise) -> Experiment:
@@ -159,5 +159,5 @@ CURVE: Final = Experiment(
     "curve",
     "latency against throughput, single texts of mixed length arriving at random",
     _curve,
-    lambda settings: _CURVES * (len(_SHARES) + 1) * (settings.seconds + 1),
+    lambda settings: _CURVES * (len(_SHARES) + 1) * (settings.seconds + 2),
 )

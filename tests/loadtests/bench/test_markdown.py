@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from loadtests.bench.markdown import document, number, plain, section, summary, table
 from loadtests.bench.result import Result
 from loadtests.bench.rounds import Spread, Verdict
@@ -39,9 +41,11 @@ def test_a_section_has_ratios_figures_vectors_and_notes():
 
 
 def test_a_busy_machine_is_named():
-    assert "used 40% of the cores" in document("here", 0.4, [DONE], ["a.png"])
-    calm = document("here", 0.01, [DONE], ["a.png"])
-    assert "of the cores" not in calm
+    busy = document("here", [replace(DONE, others=0.4), MISSING], [])
+    assert "**Other programs used up to 40% of the cores in this run" in busy
+    calm = document("here", [replace(DONE, others=0.01)], ["a.png"])
+    assert "**Other programs" not in calm
+    assert "used up to 1% of the cores meanwhile" in calm
     assert "![a](a.png)" in calm
 
 
