@@ -10,7 +10,7 @@ export BOOK ?=
 # More for `make bench`, e.g. BENCH='--only query,batches' or BENCH='--minutes 45 --seconds 10 --tokens 1000000 --overload-s 120'.
 export BENCH ?=
 
-.PHONY: demo serve test test-fast bench check format clean
+.PHONY: demo serve test test-fast bench chaos check format clean
 
 demo: $(VENV)/.ready ## Start the service, stream a book through an Infini-attention session, ask it a question.
 	$(BIN)/longstream demo $(if $(KEEP),--keep) $${BOOK:+--book "$$BOOK"} --question "$$Q"
@@ -26,6 +26,13 @@ test-fast: $(VENV)/.ready-dev ## Run the tests that need no Ray.
 
 bench: $(VENV)/.ready-dev ## Measure longstream beside other servers on the same weights; about 20 minutes on an idle machine.
 	$(BIN)/python -m loadtests.bench $$BENCH
+
+chaos: $(VENV)/.ready-dev ## Long fault runs on services of their own; two hours or so on two idle cores.
+	$(BIN)/python -m tests.chaos.histories --operations 1000000
+	$(BIN)/python -m tests.chaos.kills --kills 500
+	$(BIN)/python -m tests.chaos.redis_faults --seconds 30
+	$(BIN)/python -m tests.chaos.rollout --sessions 50
+	$(BIN)/python -m tests.chaos.many_sessions --sessions 10000
 
 check: $(VENV)/.ready-dev ## Lint, types, import contracts.
 	$(BIN)/ruff check .

@@ -18,6 +18,7 @@ import typer
 from models.chunking import split_text
 from service.cli.demo_reading import replica_bytes
 from service.client import LongstreamClient
+from service.config import client_api_key
 
 EDGE = 100
 """Chunks at either end whose median times are compared."""
@@ -44,7 +45,7 @@ def main(
     chunks = chunks[: int(len(chunks) * share)]
     if len(chunks) < 2 * EDGE:
         raise typer.BadParameter(f"{len(chunks)} chunks; {2 * EDGE} are needed to compare the ends")
-    with LongstreamClient(url) as client:
+    with LongstreamClient(url, client_api_key()) as client:
         session = client.create_session(model).id
         seconds: list[float] = []
         states: set[int] = set()

@@ -23,6 +23,7 @@ from loadtests.book import book_text
 from models.chunking import split_text
 from service.cli.child_service import HOST, ChildService
 from service.client import Chunk, LongstreamClient, RetryPolicy
+from service.config import client_api_key
 from service.deployments.address import claim_port
 
 TOLERANCE = 1e-5
@@ -68,7 +69,7 @@ class Reader(threading.Thread):
 
     def __init__(self, url: str, chunks: list[str], seed: int) -> None:
         super().__init__(name="reader", daemon=True)
-        self._client = LongstreamClient(url, retry=PATIENT, timeout_s=30)
+        self._client = LongstreamClient(url, client_api_key(), retry=PATIENT, timeout_s=30)
         self._chunks = chunks
         self._random = random.Random(seed)  # noqa: S311 - request sizes are no secret
         self.session = self._client.create_session("infini").id
@@ -119,7 +120,7 @@ def main(
         expected, got = (
             np.stack([answer.embedding for answer in one.answers]) for one in (calm, hurt)
         )
-        with LongstreamClient(victim.url) as client:
+        with LongstreamClient(victim.url, client_api_key()) as client:
             states = [client.session(one.session) for one in (calm, hurt)]
             documents = [client.document(one.session).embedding for one in (calm, hurt)]
     finally:

@@ -17,6 +17,7 @@ import typer
 
 from service.cli.child_service import ChildService
 from service.client import LongstreamClient
+from service.config import client_api_key
 from service.deployments.address import claim_port
 
 TITLE: Final = "ray::ServeReplica:longstream:encoder-"
@@ -66,7 +67,7 @@ def main(
         claim.close()
         service = ChildService.start(port, Path(folder) / "log", Path(folder) / "data", models)
         try:
-            with LongstreamClient(service.url) as client:
+            with LongstreamClient(service.url, client_api_key()) as client:
                 for model in client.models():
                     client.embed(TEXTS, model=model.id)
             found = replicas(service.process.pid)

@@ -25,6 +25,7 @@ from models.chunking import split_text
 from models.evaluate.passkey_measure import Cell
 from models.evaluate.passkey_texts import LOOP, Needle, Needles
 from service.client import LongstreamClient
+from service.config import client_api_key
 
 DEPTHS: Final = {"start": (0.0, 0.02, 5), "middle": (0.49, 0.51, 6), "end": (0.98, 1.0, 5)}
 """Between which shares of a session numbers lie, and how many."""
@@ -82,11 +83,11 @@ def main(  # noqa: PLR0913 - one parameter per option of the command
     """Read sessions and report."""
     text = LOOP * _LOOPS if loop else book_text(filler)
     chunks = [chunk for chunk in split_text(text, CHARACTERS) if chunk.strip()]
-    with LongstreamClient(url) as client:
+    with LongstreamClient(url, client_api_key()) as client:
         count = max(1, round(tokens / tokens_a_chunk(client, model, chunks)))
 
     def one(seed: int) -> Found:
-        with LongstreamClient(url) as client:
+        with LongstreamClient(url, client_api_key()) as client:
             return measure(client, model, chunks, count, seed)
 
     with ThreadPoolExecutor(at_once) as pool:

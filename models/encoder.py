@@ -102,8 +102,8 @@ class Encoder(nn.Module):
 
         Args:
             segments: At least one, none longer than `config.max_tokens`.
-            memories: One per segment for a variant with memory; None for one without, or where its attention has none
-                and whatever is above it has nothing to read or to keep.
+            memories: One per segment for a variant with memory; None for one without, or, unless `layers_write`, where
+                nothing was read before and nothing is to be kept.
         """
         ids, packing = pack(segments)
         x = self._embed(ids, packing)
@@ -134,13 +134,19 @@ class Encoder(nn.Module):
                     carried, seen, segments, memories, strict=True
                 )
             ]
-        if self.reader is None:
-            return EncoderOutput(sums, x, carried)
-        added, read = self.reader(x, sums, packing, memories)
-        lengths = torch.tensor(packing.lengths, device=x.device)
+        return self.add_context(EncoderOutput(sums, x, carried), packing, memories)
+
+    def add_context(
+        self, layers: EncoderOutput, packing: Packing, memories: Sequence[Memory]
+    ) -> EncoderOutput:
+        """Add to what the layers gave what the reader, if there is one, makes of the memories before the segments."""
+        if self.reader is None or layers.memories is None:
+            return layers
+        added, own = self.reader(layers.tokens, layers.sums, packing, memories)
+        lengths = torch.tensor(packing.lengths, device=added.device)
         spread = torch.repeat_interleave(added / lengths.unsqueeze(-1), lengths, dim=0)
-        carried = [_with(memory, own) for memory, own in zip(carried, read, strict=True)]
-        return EncoderOutput(sums + added, x + spread, carried)
+        after = [_with(memory, parts) for memory, parts in zip(layers.memories, own, strict=True)]
+        return EncoderOutput(layers.sums + added, layers.tokens + spread, after)
 
     def step(self, segment: Segment, memory: Memory | None) -> EncoderOutput:
         """Encode one segment through every variant's readable `step`: the slow twin of `forward`."""
@@ -207,9 +213,7 @@ class Encoder(nn.Module):
         for index, block in enumerate(self.layers):
             before = self._layer(memory, index) if memory and block.attention.has_memory else None
             found = block.attention.inspect(x, before)
-            if (
-                self.attention_has_memory and found.memory_share is None
-            ):  # a layer below those with one
+            if self.attention_has_memory and found.memory_share is None:  # below those with one
                 nothing = found.outputs.new_zeros(found.outputs.shape[:2])
                 found = replace(found, memory_share=nothing)
             inspections.append(found)

@@ -103,7 +103,7 @@ def load_encoder(
         _require_fit(header, attention, base_sha256, file.name)
         load_adapter(encoder, file, set(encoder.state_dict()) - _base_names(encoder))
     if adapter != WITHOUT and variants()[attention].recalls:
-        encoder.recall = packaged_recall(base_sha256)
+        encoder.recall = packaged_recall(base_sha256, options.memory_from)
     encoder.eval().requires_grad_(requires_grad=False)
     tokenizer_file = checkpoint.file("tokenizer.json")
     return LoadedEncoder(
@@ -132,7 +132,7 @@ def _description(
         "tokenizer": tokenizer_file.read_text(encoding="utf-8"),
         "score": options.score,
     }
-    if variants()[attention].attention_has_memory:  # others are the same under any memory option
+    if encoder.layers_write:  # of others, tensors tell all that memory options change
         description["options"] = options.as_dict()
     if encoder.recall is not None:
         description["recall"] = encoder.recall.options.as_dict()

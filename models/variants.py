@@ -40,9 +40,9 @@ class Variant:
 
     @property
     def summary(self) -> str:
-        """What the variant is, in a line."""
-        described = self.reader or self.attention
-        return (described.__doc__ or "").strip().splitlines()[0]
+        """What the variant is, in a line: what its layers attend with, and what is above them."""
+        parts = (self.attention, self.reader) if self.reader else (self.attention,)
+        return " ".join((part.__doc__ or "").strip().splitlines()[0] for part in parts)
 
 
 def variants() -> Mapping[str, Variant]:

@@ -4,21 +4,25 @@ Precedence: command line over environment over file over defaults. Nested keys j
 underscores: `LONGSTREAM_ENGINE__STEP_TOKENS=4096`. Unknown keys are errors wherever they come from.
 """
 
-import ipaddress
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
 from models.config import DEFAULT_WEIGHTS, MemoryRuleName
+from service.config_access import AuthConfig, EdgeConfig, RateLimits, is_loopback
+from service.config_access import FrozenSection as _Frozen
+from service.config_sessions import SessionsConfig
 from service.errors import ConfigError
 
 ENV_PREFIX = "LONGSTREAM_"
 ENV_NESTING = "__"
+API_KEY_VARIABLE: Final = "LONGSTREAM_API_KEY"
+"""The one variable that is no key of the tree: what commands that call a service show to it."""
 DEFAULT_MODELS: Final = (
     "multi-head",
     "infini",
@@ -34,10 +38,6 @@ DEFAULT_MODELS: Final = (
 def _default_data_dir() -> Path:
     home = os.environ.get("XDG_DATA_HOME")  # noqa: TID251 - the one reader
     return (Path(home) if home else Path.home() / ".local" / "share") / "longstream"
-
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class ModelConfig(_Frozen):
@@ -69,23 +69,14 @@ class EngineConfig(_Frozen):
     """Torch threads of a replica; default: all cores of the machine."""
 
 
-class SessionsConfig(_Frozen):
-    """Where sessions live and what stays in memory."""
-
-    store: str = Field(default="sqlite", pattern=r"^sqlite(:.+)?$")
-    """`sqlite` (a file in the data directory) or `sqlite:PATH`."""
-    hot_bytes: int = Field(default=256 * 1024**2, ge=0)
-    """Most bytes of session states a replica keeps beside the store; the oldest leave first."""
-    kept_answers: int | None = Field(default=None, ge=1)
-    """Stored answers per session that a retry can still get and a second look can compare; default: all of them."""
-
-
 class LimitsConfig(_Frozen):
     """What a request may ask for."""
 
     body_bytes: int = Field(default=2 * 1024**2, ge=1024)
     """Largest JSON body; larger ones are 413 `payload_too_large`. Streams have no limit."""
-    body_seconds: float = Field(default=30.0, gt=0)
+    import_bytes: int = Field(default=16 * 1024**2, ge=1024)
+    """Largest session file that is imported, and that is exported."""
+    body_seconds: float = Field(default=12.0, gt=0)
     """Longest time a JSON body may take to arrive."""
     texts: int = Field(default=2048, ge=1)
     """Most texts in one request without a session, and most questions in one to a session."""
@@ -101,13 +92,16 @@ class ServiceConfig(_Frozen):
     """Everything `longstream serve` can be told."""
 
     host: str = "127.0.0.1"
-    """Address to listen on. Other than loopback needs API keys, which this version does not have."""
+    """Address to listen on. Other than loopback needs `auth.keys_file`."""
     port: int = Field(default=8000, ge=0, le=65535)
     """Port to listen on; 0 picks a free one and prints it."""
     data_dir: Path = Field(default_factory=_default_data_dir)
     """Directory of the session store; `~` is the user's home."""
     gateways: int = Field(default=1, ge=1, le=64)
     """Gateway processes; they share the port."""
+    failpoints: Path | None = None
+    """Directory through which tests end processes at named places; never in production, which has
+    another host than 127.0.0.1 or API keys and refuses it."""
     models: tuple[ModelConfig, ...] = tuple(
         ModelConfig(id=attention, attention=attention) for attention in DEFAULT_MODELS
     )
@@ -117,8 +111,14 @@ class ServiceConfig(_Frozen):
     engine: EngineConfig = EngineConfig()
     sessions: SessionsConfig = SessionsConfig()
     limits: LimitsConfig = LimitsConfig()
+    auth: AuthConfig = AuthConfig()
+    quotas: RateLimits = RateLimits()
+    edge: EdgeConfig = EdgeConfig()
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    """Least severe lines to print; `debug` has one for every request."""
+    """Least severe lines to print; `debug` has one for every request, and messages of unforeseen errors, which may
+    quote a text."""
+    log_salt: str | None = None
+    """Mixed into the hashes by which logs name sessions; default: another one at each start."""
 
     @field_validator("data_dir")
     @classmethod
@@ -136,10 +136,10 @@ class ServiceConfig(_Frozen):
     def _check(self) -> Self:
         if not self.host:
             raise ValueError("host must not be empty; 127.0.0.1 is the default")
-        if not _is_loopback(self.host):
+        if not is_loopback(self.host) and self.auth.keys_file is None:
             raise ValueError(
-                f"host {self.host!r} is reachable from other machines and there are no API keys: "
-                "use 127.0.0.1, or put an authenticating proxy in front"
+                f"host {self.host!r} is reachable from other machines and there are no API keys: make one with "
+                "`longstream keys create` and name its file in auth.keys_file, or use 127.0.0.1"
             )
         ids = [model.id for model in self.models]
         if not ids or len(set(ids)) != len(ids):
@@ -151,6 +151,15 @@ class ServiceConfig(_Frozen):
                     f"serve_models: {f'no model is called {unknown}' if unknown else 'names none'}; "
                     f"there are {', '.join(ids)}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _keep_failpoints_private(self) -> Self:
+        alone = self.host in {"127.0.0.1", "::1", "localhost"} and self.auth.keys_file is None
+        if self.failpoints is not None and not alone:
+            raise ValueError(
+                "failpoints end processes: not where others are served, on another host than 127.0.0.1 or with API keys"
+            )
         return self
 
     @property
@@ -182,6 +191,11 @@ def load_config(file: Path | None = None, **overrides: Any) -> ServiceConfig:
         raise ConfigError(f"configuration: {problems}") from error
 
 
+def client_api_key() -> str | None:
+    """Return the API key that commands show to a service, from `LONGSTREAM_API_KEY`; None without one."""
+    return os.environ.get(API_KEY_VARIABLE) or None  # noqa: TID251 - the one reader
+
+
 def _problem(error: ErrorDetails) -> str:
     """Say it as a person would: pydantic's wording of two common mistakes helps nobody."""
     message = error["msg"].removeprefix("Value error, ")
@@ -207,7 +221,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     """Turn `LONGSTREAM_A__B=value` into `{a: {b: value}}`; values are read as YAML scalars."""
     tree: dict[str, Any] = {}
     for name, text in sorted(environment.items()):
-        if not name.startswith(ENV_PREFIX):
+        if not name.startswith(ENV_PREFIX) or name == API_KEY_VARIABLE:
             continue
         path = name.removeprefix(ENV_PREFIX).lower().split(ENV_NESTING)
         try:
@@ -239,12 +253,3 @@ def _merge(base: dict[str, Any], over: dict[str, Any]) -> None:
             _merge(base[key], value)
         else:
             base[key] = value
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -3,12 +3,15 @@
     ServiceError(code, status)
     ├── BadRequest          400 invalid_request
     ├── NotFound            404 session_not_found, model_not_found
-    ├── Conflict            409 sequence_conflict, session_exists, session_completed, request_in_progress, model_changed
-    ├── Gone                410 session_deleted, session_lost
+    ├── Conflict            409 sequence_conflict, session_exists, session_completed, request_in_progress,
+    │                           model_changed, snapshot_not_kept
+    ├── Gone                410 session_deleted, session_expired, session_lost
     ├── PreconditionFailed  412 precondition_failed
     ├── PayloadTooLarge     413 payload_too_large
     ├── UnsupportedMedia    415 unsupported_media_type
     ├── Unprocessable       422 validation_error, input_too_long, token_ids_not_supported, …
+    ├── Unauthorized        401 invalid_api_key
+    ├── RateLimited         429 rate_limited
     ├── Unavailable         503 overloaded, draining, store_unavailable, model_unavailable, model_failed
     ├── OutOfStorage        507 out_of_storage
     └── InternalError       500 internal_error
@@ -87,6 +90,13 @@ class BadRequest(ServiceError):
     title = "Bad Request"
 
 
+class Unauthorized(ServiceError):
+    """The API key is missing, unknown, disabled or expired."""
+
+    status = 401
+    title = "Unauthorized"
+
+
 class NotFound(ServiceError):
     """There is no such session or model for this caller."""
 
@@ -134,6 +144,14 @@ class Unprocessable(ServiceError):
 
     status = 422
     title = "Unprocessable Content"
+
+
+class RateLimited(ServiceError):
+    """The caller has used what it may; `retry_after_s` in the extras says when to come again."""
+
+    status = 429
+    title = "Too Many Requests"
+    retry_after_s = 1
 
 
 class Unavailable(ServiceError):

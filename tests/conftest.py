@@ -11,7 +11,12 @@ from tests.running import RunningService
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     """One service on a local Ray for all tests marked `ray`; tests leave it as they found it."""
-    running = RunningService.start(tmp_path_factory.mktemp("service"))
+    folder = tmp_path_factory.mktemp("service")
+    # Off until a test orders a death; see tests/chaos.
+    orders, config = folder / "failpoints", folder / "config.yaml"
+    orders.mkdir()
+    config.write_text(f"failpoints: {orders}\n", encoding="utf-8")
+    running = RunningService.start(folder, "--config", str(config))
     yield running
     assert running.stop() == 0, running.said()
 

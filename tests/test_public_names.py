@@ -4,6 +4,11 @@ import service.client
 from service.cli import app
 
 CLIENT = {
+    "MemoryDescription",
+    "MemoryPart",
+    "NearChunk",
+    "StatelessResult",
+    "StatelessState",
     "Question",
     "QueryResult",
     "Recollection",
@@ -49,6 +54,11 @@ def test_the_client():
 
 
 def test_the_commands():
+    (group,) = app.registered_groups
+    assert group.typer_instance is not None
+    assert group.typer_instance.info.name == "keys"
+    found = {command.name for command in group.typer_instance.registered_commands}
+    assert found == {"create", "list", "revoke"}
     names = {command.name for command in app.registered_commands}
     assert names == {
         "serve",

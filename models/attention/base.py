@@ -19,7 +19,7 @@ class LayerMemory:
 
     Attributes:
         parts: What the variant's memory rule keeps, float32; names and shapes are `Attention.memory_parts`.
-        empty: True if nothing was written; the parts are then never read.
+        empty: True if nothing was read before; the parts are then never read.
     """
 
     parts: Parts
@@ -48,7 +48,8 @@ class Attention(Protocol):
     """Attention of one layer, with its four projections.
 
     State is a value: it goes in, a new one comes out, and nothing on the module changes. A variant without memory
-    takes and returns `None`. `step` is the slow readable twin of `forward`; the contract tests hold them together,
+    takes and returns `None`; one with memory but without `memory_parts`, which only heeds whether something was read,
+    returns `None`. `step` is the slow readable twin of `forward`; the contract tests hold them together,
     and `inspect` to both.
     """
 

@@ -6,7 +6,7 @@ Figures come from the report, how it was trained from the run's `run.json`; only
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -159,17 +159,21 @@ def _memory_training(run: Mapping[str, Any]) -> str:
     steps = ", then ".join(
         f"{part['steps']:,} steps of the {name}" for name, part in stages.items()
     )
-    rows = [
-        (f"{name}.{key}", value) for name, part in stages.items() for key, value in part.items()
-    ]
-    if "attention" in stages:  # what else there is concerns the memory inside the layers
-        rows += [(name, value) for name, value in run["recipe"].items() if name not in stages]
-    recipe = "\n".join(f"| {name} | {value} |" for name, value in rows if value is not None)
+    recipe = "\n".join(f"| {name} | {value} |" for name, value in _flat(run["recipe"]))
     return (
         f"Only what acts behind a memory: {steps}, on {run['device']}, drawn with seed {run['seed']} from documents "
         f"and queries of {', '.join(run['sets'])} (`DATA.md`; `-hidden`: copies that name their topic only at first)."
         f"\n\n```sh\n{run['command']}\n```\n\n| recipe | |\n|---|---|\n{recipe}"
     )
+
+
+def _flat(recipe: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield names with dots and values of what is nested, without what is None."""
+    for name, value in recipe.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{above}{name}.")
+        elif value is not None:
+            yield above + name, value
 
 
 def _adapter_training(run: Mapping[str, Any]) -> str:

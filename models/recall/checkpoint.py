@@ -105,16 +105,27 @@ def load_recall(file: Path, base_sha256: str) -> RecallHead:
     return head.eval().requires_grad_(requires_grad=False)
 
 
-def packaged_recall(base_sha256: str) -> RecallHead | None:
+def packaged_recall(base_sha256: str, plain_layers: int) -> RecallHead | None:
     """Load the head that comes with longstream, or return None if it was trained on another base.
 
+    Args:
+        base_sha256: Digest of the base's tensors.
+        plain_layers: Layers, from the first, that are the base's own whatever was read.
+
     Raises:
-        WeightsError: As `load_recall`.
+        WeightsError: As `load_recall`; or the head reads layers that heed what was read, while questions are asked of
+            the base's own.
     """
     file = packaged("recall", "safetensors")
     if file is None or read_recall_header(file).base != base_sha256:
         return None
-    return load_recall(file, base_sha256)
+    head = load_recall(file, base_sha256)
+    if plain_layers < head.options.layer:
+        raise WeightsError(
+            f"the recall head reads the output of {head.options.layer} layers, and the adapter changes layers from "
+            f"{plain_layers} on: train it with memory_from >= {head.options.layer}"
+        )
+    return head
 
 
 def _pieces(content: Any) -> NumberPieces:

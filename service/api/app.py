@@ -3,23 +3,31 @@
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 
+from service.api.access import AccessApp
+from service.api.body_room import BodyRoom
+from service.api.edge import EdgeApp
 from service.api.middleware import ObservedApp
 from service.api.openapi import install_openapi
-from service.api.origin import SameOriginApp
 from service.api.problems import install_problem_handlers
 from service.api.readiness import Readiness
 from service.api.routes import (
     appends,
     attention,
+    cohere,
     complete,
+    contextualized,
+    copies,
     dashboard,
     embeddings,
     encode,
     health,
+    memory,
     models,
     query,
     sessions,
+    stateless,
     streams,
+    tei,
     tokenize,
 )
 from service.api.services import CatalogPort, Services
@@ -37,6 +45,12 @@ _ROUTERS: tuple[APIRouter, ...] = (
     streams.router,
     query.router,
     complete.router,
+    copies.router,
+    stateless.router,
+    memory.router,
+    contextualized.router,
+    cohere.router,
+    tei.router,
     health.router,
     dashboard.router,
 )
@@ -46,7 +60,8 @@ def create_app(services: Services) -> FastAPI:
     """Build the HTTP API over its ports.
 
     Args:
-        services: The ports; the app holds no other state but a readiness answer a second old.
+        services: The ports; the app holds no other state but a readiness answer a second old, and how many bytes of
+            bodies it holds.
     """
     app = FastAPI(
         title="longstream",
@@ -59,12 +74,14 @@ def create_app(services: Services) -> FastAPI:
     )
     app.state.services = services
     app.state.readiness = Readiness(services.encoders)
+    app.state.body_room = BodyRoom(services.edge.held_bytes)
     for router in _ROUTERS:
         app.include_router(router)
     install_problem_handlers(app)
     install_openapi(app)
-    app.add_middleware(SameOriginApp)
-    # Added last, it is the outermost: refusals of the one before are observed too.
+    app.add_middleware(AccessApp, door=services.door)
+    app.add_middleware(EdgeApp, edge=services.edge, hosts=services.hosts)
+    # Added last, it is the outermost: refusals of those before are observed too.
     app.add_middleware(ObservedApp, metrics=services.metrics)
     services.metrics.expect_routes(
         (route.path, method, route.status_code or 200)

@@ -6,9 +6,11 @@ from typing import Self
 
 from starlette.types import Scope
 
+from service.access import Caller, Meter
 from service.ports import StageTimes
 
 _KEY = "longstream.context"
+_UNKNOWN = "the request did not come through AccessApp"
 CLIENT_LEFT = 499
 """Status that the log and the metrics give a request whose client left before its answer."""
 
@@ -24,6 +26,8 @@ class RequestContext:
         code: Public error code, once there is one.
         status: HTTP status sent; `CLIENT_LEFT` until one was.
         event_status: Status of an error that came too late to be sent as one and became an event.
+        caller: Who it comes from; None while that is not known, and for probes.
+        meter: What its caller uses; None likewise.
     """
 
     request_id: str
@@ -32,11 +36,31 @@ class RequestContext:
     code: str | None = None
     status: int = CLIENT_LEFT
     event_status: int | None = None
+    caller: Caller | None = None
+    meter: Meter | None = None
 
     @property
     def elapsed(self) -> float:
         """Seconds since the request began."""
         return time.perf_counter() - self.started
+
+    @property
+    def tenant(self) -> str:
+        """Whose sessions the request sees."""
+        if self.caller is None:
+            raise TypeError(_UNKNOWN)
+        return self.caller.tenant
+
+    @property
+    def budget(self) -> Meter:
+        """The meter of a request that has to have a caller."""
+        if self.meter is None:
+            raise TypeError(_UNKNOWN)
+        return self.meter
+
+    def charge(self, tokens: int) -> None:
+        """Count tokens that were encoded for the request's caller."""
+        self.budget.charge(tokens)
 
     def attach(self, scope: Scope) -> None:
         """Make this the context of an ASGI request."""

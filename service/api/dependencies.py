@@ -4,7 +4,7 @@ All of them are coroutines: FastAPI would run plain functions in a thread each.
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Annotated
 
 from fastapi import Depends, Header, Path, Request
 
@@ -13,8 +13,6 @@ from service.api.entity_tags import parse_if_match
 from service.api.services import Services
 from service.errors import BadRequest, NotFound, Unavailable
 from service.sessions.names import IDEMPOTENCY_KEY, SESSION_ID
-
-PUBLIC_TENANT: Final = "public"
 
 
 async def current_services(request: Request) -> Services:
@@ -36,9 +34,9 @@ async def request_context(request: Request) -> RequestContext:
 Context = Annotated[RequestContext, Depends(request_context)]
 
 
-async def tenant() -> str:
+async def tenant(context: Context) -> str:
     """Return whose sessions this request sees: the one place to decide that."""
-    return PUBLIC_TENANT
+    return context.tenant
 
 
 Tenant = Annotated[str, Depends(tenant)]
@@ -90,7 +88,7 @@ IfMatch = Annotated[tuple[str, ...] | None, Depends(if_match)]
 async def idempotency_key(
     header: Annotated[str | None, Header(alias="Idempotency-Key")] = None,
 ) -> str | None:
-    """Return the key of an append without `first_seq`.
+    """Return the key that makes a request safe to repeat where nothing else does.
 
     Raises:
         BadRequest: empty, longer than 255, or not printable ASCII.
@@ -104,6 +102,9 @@ async def idempotency_key(
     return header
 
 
+IdempotencyKey = Annotated[str | None, Depends(idempotency_key)]
+
+
 @dataclass(frozen=True, slots=True)
 class Conditions:
     """Headers that make an append conditional."""
@@ -112,9 +113,7 @@ class Conditions:
     idempotency_key: str | None
 
 
-async def conditions(
-    tags: IfMatch, key: Annotated[str | None, Depends(idempotency_key)]
-) -> Conditions:
+async def conditions(tags: IfMatch, key: IdempotencyKey) -> Conditions:
     """Return the conditional headers together."""
     return Conditions(tags, key)
 

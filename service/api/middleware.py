@@ -16,9 +16,19 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.api.context import CLIENT_LEFT, RequestContext
 from service.api.problems import problem_response
 from service.metrics import GatewayMetrics
-from service.metrics.catalogue import REJECT_REASONS
+from service.metrics.catalogue import OTHER, REJECT_REASONS
+from service.redaction import session_hash
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9-]{8,64}")
+SECURITY_HEADERS: Final = {
+    "x-content-type-options": "nosniff",
+    # What a session answers is its owner's; the rest changes with every request.
+    "cache-control": "no-store",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "referrer-policy": "no-referrer",
+}
+"""On every answer whose route does not say otherwise."""
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _PROBES: Final = frozenset({"/health/ready"})
 """Routes whose 503 is their answer, and no refusal of work."""
 
@@ -78,12 +88,25 @@ class ObservedApp:
         log(
             "http_request",
             route=route,
-            method=scope["method"],
+            # Any word may be a method, and what a client makes up does not get into logs.
+            method=scope["method"] if scope["method"] in _METHODS else OTHER,
             code=context.status,
             error=context.code,
             duration_ms=round(seconds * 1e3, 3),
             request_id=context.request_id,
+            **_whom(context, scope),
         )
+
+
+def _whom(context: RequestContext, scope: Scope) -> dict[str, str]:
+    """Return what tells callers and sessions apart in a log, without their secrets and names."""
+    named: dict[str, str] = {}
+    if context.caller is not None and context.caller.key_id is not None:
+        named["key"] = context.caller.key_id
+    session_id = scope.get("path_params", {}).get("session_id")
+    if session_id is not None:
+        named["session"] = session_hash(session_id)
+    return named
 
 
 def _request_id(scope: Scope) -> str:
@@ -98,6 +121,10 @@ def _stamped(context: RequestContext, send: Send) -> Send:
             headers = MutableHeaders(scope=message)
             headers["x-request-id"] = context.request_id
             headers["server-timing"] = context.server_timing()
+            for name, value in SECURITY_HEADERS.items():
+                headers.setdefault(name, value)
+            if context.meter is not None:
+                headers.update(context.meter.headers())
         try:
             await send(message)
         except OSError:

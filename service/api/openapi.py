@@ -7,8 +7,13 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from service.api.problems import PROBLEM_MEDIA_TYPE, PROBLEMS
+from service.api.tei_errors import TEI_PATHS
+from service.schemas import tei
 from service.schemas.attention import AttentionRequest
+from service.schemas.cohere import CohereEmbedRequest
 from service.schemas.complete import CompleteRequest
+from service.schemas.contextualized import ContextualizedRequest
+from service.schemas.copies import ForkRequest, StatelessRequest
 from service.schemas.embeddings import EmbeddingsRequest
 from service.schemas.encode import EncodeRequest
 from service.schemas.health import ProblemDocument
@@ -28,6 +33,15 @@ _OWN_SCHEMAS: Final = (
     AppendRequest,
     CompleteRequest,
     QueryRequest,
+    ForkRequest,
+    ContextualizedRequest,
+    CohereEmbedRequest,
+    tei.TeiEmbedRequest,
+    tei.TeiEmbedAllRequest,
+    tei.TeiTokenizeRequest,
+    tei.TeiSimilarityRequest,
+    tei.TeiError,
+    StatelessRequest,
     StreamEvent,
     ProblemDocument,
 )
@@ -70,16 +84,22 @@ def _complete(document: dict[str, Any]) -> dict[str, Any]:
     for name in _FRAMEWORK_SCHEMAS:
         schemas.pop(name, None)
     schemas.update(definitions["$defs"])
-    for path in document["paths"].values():
-        for operation in path.values():
-            _describe_errors(operation["responses"])
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            _describe_errors(operation["responses"], path)
     return document
 
 
-def _describe_errors(responses: dict[str, Any]) -> None:
+def _describe_errors(responses: dict[str, Any], path: str) -> None:
     """Say that every error is a problem document, where FastAPI would list its own 422."""
     if _FRAMEWORK_ERROR in str(responses.get("422")):
         del responses["422"]
+    if path in TEI_PATHS:
+        responses["default"] = {
+            "description": "An error in text-embeddings-inference's words.",
+            "content": {"application/json": {"schema": reference(tei.TeiError)}},
+        }
+        return
     codes = ", ".join(f"{code} ({problem.status})" for code, problem in PROBLEMS.items())
     responses["default"] = {
         "description": f"Problem document; `error.code` is one of: {codes}.",

@@ -17,6 +17,8 @@ from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
 from service.api.context import RequestContext
+from service.api.refusals import HeadersTooLarge, Misdirected, UriTooLong
+from service.api.tei_errors import TEI_PATHS, tei_response
 from service.api.validation import validation_problem
 from service.errors import (
     MODEL_FAILED,
@@ -28,7 +30,9 @@ from service.errors import (
     OutOfStorage,
     PayloadTooLarge,
     PreconditionFailed,
+    RateLimited,
     ServiceError,
+    Unauthorized,
     Unavailable,
     Unprocessable,
     UnsupportedMedia,
@@ -36,6 +40,7 @@ from service.errors import (
 
 PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
 TYPE_PREFIX: Final = "urn:longstream:problem:"
+_LONGEST_ECHO: Final = 100
 _PROGRESS: Final = "next_seq"
 """The one member that an opaque 500 keeps: how far the request came."""
 
@@ -89,7 +94,14 @@ _CLOSE: Final = {"connection": "close"}
 
 PROBLEMS: Final[Mapping[str, Problem]] = {
     "invalid_request": Problem(BadRequest),
+    "invalid_framing": Problem(BadRequest, _CLOSE),
+    "invalid_api_key": Problem(Unauthorized),
+    "insufficient_scope": Problem(Forbidden),
     "forbidden_origin": Problem(Forbidden),
+    "misdirected_request": Problem(Misdirected),
+    "uri_too_long": Problem(UriTooLong, _CLOSE),
+    "headers_too_large": Problem(HeadersTooLarge, _CLOSE),
+    "rate_limited": Problem(RateLimited),
     "not_found": Problem(NotFound),
     "session_not_found": Problem(NotFound),
     "model_not_found": Problem(NotFound),
@@ -99,8 +111,10 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
     "session_exists": Problem(Conflict, _FINAL),
     "session_completed": Problem(Conflict, _FINAL),
     "request_in_progress": Problem(Conflict, _PASSING),
+    "snapshot_not_kept": Problem(Conflict, _FINAL),
     "model_changed": Problem(Conflict, _FINAL),
     "session_deleted": Problem(Gone),
+    "session_expired": Problem(Gone),
     "session_lost": Problem(Gone),
     "precondition_failed": Problem(PreconditionFailed),
     "payload_too_large": Problem(PayloadTooLarge, _CLOSE),
@@ -111,6 +125,11 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
     "answer_too_large": Problem(Unprocessable),
     "token_ids_not_supported": Problem(Unprocessable),
     "model_has_no_memory": Problem(Unprocessable),
+    "session_has_no_index": Problem(Unprocessable),
+    "invalid_session_file": Problem(Unprocessable),
+    "unsupported_session_file": Problem(Unprocessable),
+    "invalid_state": Problem(Unprocessable),
+    "invalid_state_token": Problem(Unprocessable),
     "internal_error": Problem(InternalError),
     "overloaded": Problem(Unavailable),
     "draining": Problem(Unavailable),
@@ -137,6 +156,15 @@ def public_error(error: Exception, scope: Scope) -> ServiceError:
 
 def problem_body(error: ServiceError, scope: Scope) -> dict[str, Any]:
     """Return the problem document of a public error as JSON-ready members."""
+    return _members(error, quote(scope["path"]), RequestContext.of(scope).request_id)
+
+
+def bare_problem(error: ServiceError, request_id: str) -> bytes:
+    """Return the problem document of a request whose head could not be read."""
+    return orjson.dumps(_members(error, "/", request_id))
+
+
+def _members(error: ServiceError, instance: str, request_id: str) -> dict[str, Any]:
     server = error.status >= HTTPStatus.INTERNAL_SERVER_ERROR
     return {
         **error.extras,
@@ -144,8 +172,8 @@ def problem_body(error: ServiceError, scope: Scope) -> dict[str, Any]:
         "title": error.title,
         "status": error.status,
         "detail": error.detail,
-        "instance": quote(scope["path"]),
-        "request_id": RequestContext.of(scope).request_id,
+        "instance": instance,
+        "request_id": request_id,
         "error": {
             "message": error.detail,
             "type": "server_error" if server else "invalid_request_error",
@@ -160,8 +188,11 @@ def problem_response(error: Exception, scope: Scope) -> Response:
     public = public_error(error, scope)
     row = PROBLEMS.get(public.code)
     headers = dict((row and row.headers) or {})
-    if public.retry_after_s is not None:
-        headers["retry-after"] = str(public.retry_after_s)
+    retry_after_s = public.extras.get("retry_after_s", public.retry_after_s)
+    if retry_after_s is not None:
+        headers["retry-after"] = str(retry_after_s)
+    if scope["path"] in TEI_PATHS:
+        return tei_response(public, headers)
     body = b"" if scope["method"] == "HEAD" else orjson.dumps(problem_body(public, scope))
     return Response(body, public.status, headers, PROBLEM_MEDIA_TYPE)
 
@@ -186,17 +217,22 @@ async def _on_validation_error(request: Request, error: Exception) -> Response:
 async def _on_framework_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
-    path = quote(request.scope["path"])
+    path = _short(quote(request.scope["path"]))
     if error.status_code == HTTPStatus.NOT_FOUND:
         return problem_response(NotFound("not_found", f"There is no route {path}."), request.scope)
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         refusal = MethodNotAllowed(
-            "method_not_allowed", f"{path} does not answer {request.method}."
+            "method_not_allowed", f"{path} does not answer {_short(request.method)}."
         )
         response = problem_response(refusal, request.scope)
         response.headers.update(error.headers or {})
         return response
     return problem_response(BadRequest("invalid_request", str(error.detail)), request.scope)
+
+
+def _short(text: str) -> str:
+    """Keep an answer from being larger than what it answers."""
+    return text if len(text) <= _LONGEST_ECHO else f"{text[:_LONGEST_ECHO]}…"
 
 
 def _opaque(error: Exception, request_id: str) -> InternalError:

@@ -67,6 +67,7 @@ class SessionStream:
         self._record = record
         self._options = options
         self._scope = scope
+        self._meter = RequestContext.of(scope).budget
         self._key = f"stream-{uuid.uuid4().hex}"
         self._last: AppendResult | None = None
         self._next_seq = record.next_seq
@@ -89,7 +90,7 @@ class SessionStream:
 
     async def _lines(self, body: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
         async for text in split_stream(body, self._options.chunk_chars):
-            refuse_while_draining(self._services)
+            await self._meter.pace(lambda: refuse_while_draining(self._services))
             yield self._chunk_line(text, await self._append(text))
         if self._last is None:
             await self._require_conditions()
@@ -119,7 +120,9 @@ class SessionStream:
             if self._last is None:
                 raise
             raise _overtaken(self._last, error.extras.get("next_seq")) from error
-        RequestContext.of(self._scope).times += result.times
+        context = RequestContext.of(self._scope)
+        context.times += result.times
+        context.charge(sum(answer.tokens for answer in result.answers if not answer.replayed))
         self._last = result
         self._next_seq = result.next_seq
         return result

@@ -14,6 +14,7 @@ from service.cli.demo import demo
 from service.cli.embed import embed
 from service.cli.evaluate import evaluate
 from service.cli.evaluate_context import evaluate_context
+from service.cli.keys import keys
 from service.cli.models_ import models
 from service.cli.serve import serve
 from service.errors import ConfigError
@@ -33,6 +34,7 @@ app.command("evaluate")(evaluate)
 app.command("evaluate-context")(evaluate_context)
 app.command("demo")(demo)
 app.command("check-config")(check_config)
+app.add_typer(keys)
 
 
 def main() -> None:

@@ -21,10 +21,12 @@ def check_config(
 
     from models.errors import WeightsError  # noqa: PLC0415
     from models.loading import check_model  # noqa: PLC0415
+    from service.access.door import open_door  # noqa: PLC0415
     from service.config import load_config  # noqa: PLC0415
     from service.errors import ConfigError  # noqa: PLC0415
 
     settings = load_config(config, host=host, port=port, data_dir=data_dir, serve_models=models)
+    open_door(settings.auth, settings.quotas, settings.host)
     for model in settings.served:
         try:
             check_model(model.attention, model.weights, model.adapter)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from service.client import LongstreamClient
+from service.config import client_api_key
 from service.errors import ConfigError
 
 HOST: Final = "127.0.0.1"
@@ -31,7 +32,12 @@ class ChildService:
 
     @classmethod
     def start(
-        cls, port: int, log: Path, data_dir: Path | None = None, models: str | None = None
+        cls,
+        port: int,
+        log: Path,
+        data_dir: Path | None = None,
+        models: str | None = None,
+        config: Path | None = None,
     ) -> Self:
         """Start the service and wait until it is ready.
 
@@ -40,6 +46,7 @@ class ChildService:
             log: File its output is appended to.
             data_dir: Where its sessions are; None leaves that to the configuration.
             models: Ids of the models it serves, separated by commas; None leaves that to the configuration.
+            config: Its configuration file, if it has one.
 
         Raises:
             ConfigError: it ended or did not become ready; the message holds its last lines.
@@ -48,6 +55,7 @@ class ChildService:
         command += ["--host", HOST, "--port", str(port)]
         command += ["--data-dir", str(data_dir)] if data_dir else []
         command += ["--models", models] if models else []
+        command += ["--config", str(config)] if config else []
         with log.open("ab") as output:
             process = subprocess.Popen(
                 command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
@@ -62,7 +70,7 @@ class ChildService:
 
     def _wait(self, log: Path) -> None:
         begun = time.monotonic()
-        with LongstreamClient(self.url) as client:
+        with LongstreamClient(self.url, client_api_key()) as client:
             while self.process.poll() is None and time.monotonic() - begun < READY_SECONDS:
                 if client.ready():
                     self.ready_s = time.monotonic() - begun

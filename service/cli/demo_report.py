@@ -5,6 +5,7 @@ from rich.table import Table
 
 from service.cli.demo_reading import MODEL, BookReading, read_book
 from service.client import LongstreamClient
+from service.config import client_api_key
 
 NEAREST = 3
 SHOWN_CHARS = 400
@@ -13,7 +14,7 @@ MEBIBYTE = 1024**2
 
 def show(url: str, name: str, text: str, question: str, console: Console) -> None:
     """Read a text through a session of the service at `url` and print what came back."""
-    with LongstreamClient(url) as client:
+    with LongstreamClient(url, client_api_key()) as client:
         reading = read_book(client, text, console)
         console.print(summary(name, reading))
         console.print(passages(client, question, text, reading))

@@ -19,9 +19,10 @@ def models(url: ServiceUrl = DEFAULT_URL) -> None:
     from rich.console import Console  # noqa: PLC0415 - commands import when they run
 
     from service.client import LongstreamClient, LongstreamError, RetryPolicy  # noqa: PLC0415
+    from service.config import client_api_key  # noqa: PLC0415
 
     try:
-        with LongstreamClient(url, retry=RetryPolicy(retry_for_s=0.0)) as client:
+        with LongstreamClient(url, client_api_key(), retry=RetryPolicy(retry_for_s=0.0)) as client:
             served = client.models()
     except LongstreamError as error:
         typer.echo(f"longstream: {url}: {error}", err=True)

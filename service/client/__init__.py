@@ -8,6 +8,12 @@ with LongstreamClient() as client:
 
 from service.client.asynchronous import AsyncLongstreamClient
 from service.client.blocking import LongstreamClient
+from service.client.copy_results import (
+    MemoryDescription,
+    MemoryPart,
+    StatelessResult,
+    StatelessState,
+)
 from service.client.core import RetryPolicy
 from service.client.errors import (
     Conflict,
@@ -34,6 +40,7 @@ from service.client.results import (
     SessionPage,
 )
 from service.client.session_results import (
+    NearChunk,
     QueryResult,
     Question,
     Recollection,
@@ -64,7 +71,10 @@ __all__ = [
     "Invalid",
     "LongstreamClient",
     "LongstreamError",
+    "MemoryDescription",
+    "MemoryPart",
     "Model",
+    "NearChunk",
     "NotFound",
     "PayloadTooLarge",
     "PreconditionFailed",
@@ -78,6 +88,8 @@ __all__ = [
     "ServerError",
     "Session",
     "SessionPage",
+    "StatelessResult",
+    "StatelessState",
     "StreamChunk",
     "StreamDone",
     "StreamEvent",

@@ -8,6 +8,7 @@ from typing import Any, Self, TypeVar
 import httpx
 
 from service.client import flows, session_flows
+from service.client.copy_calls import CopyCalls
 from service.client.core import DEFAULT_RETRY, Action, Flow, Outcome, Pause, RetryPolicy
 from service.client.duplex import DuplexTransport
 from service.client.errors import error_of_response
@@ -28,7 +29,7 @@ from service.client.wire import Text, encoded
 T = TypeVar("T")
 
 
-class LongstreamClient(TokenCalls):
+class LongstreamClient(TokenCalls, CopyCalls):
     """Talks to a longstream service.
 
     Every call that may be repeated is, until `retry.retry_for_s` seconds after it first failed: connection
@@ -92,10 +93,24 @@ class LongstreamClient(TokenCalls):
         return self._run(flows.embed(texts, model, self._retry, truncate=truncate))
 
     def create_session(
-        self, model: str, session_id: str | None = None, metadata: Mapping[str, Any] | None = None
+        self,
+        model: str,
+        session_id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        *,
+        index: bool = False,
+        ttl_seconds: int | None = None,
     ) -> Session:
-        """Open a session; the client chooses an id if none is given. `Conflict` if it exists."""
-        return self._run(flows.create_session(model, session_id, metadata, self._retry))
+        """Open a session; the client chooses an id if none is given. `Conflict` if it exists.
+
+        With `index` `query` also finds its nearest chunks. It expires `ttl_seconds` after its last chunk; None leaves
+        that to the service, which may keep it for ever.
+        """
+        return self._run(
+            flows.create_session(
+                model, session_id, metadata, self._retry, index=index, ttl_seconds=ttl_seconds
+            )
+        )
 
     def session(self, session_id: str) -> Session:
         """Describe a session."""
@@ -178,12 +193,13 @@ class LongstreamClient(TokenCalls):
         """
         return self._run(session_flows.second_look(session_id, chunks, first_seq, self._retry))
 
-    def query(self, session_id: str, texts: Sequence[str]) -> QueryResult:
+    def query(self, session_id: str, texts: Sequence[str], top_k: int | None = None) -> QueryResult:
         """Ask a session: the vector of each question, and what the session remembers for it; nothing is written.
 
-        The vectors are those of `embed`, so one index serves all sessions. A question over the window is `Invalid`.
+        The vectors are those of `embed`, so one index serves all sessions. A question over the window is `Invalid`. A
+        session with an index also finds its `top_k` nearest chunks, 10 unless it is said.
         """
-        return self._run(session_flows.query(session_id, texts, self._retry))
+        return self._run(session_flows.query(session_id, texts, top_k, self._retry))
 
     def document(self, session_id: str) -> Document:
         """Return the running document vector."""

@@ -64,7 +64,9 @@ class Call:
         path: Path below the base URL, escaped.
         repeatable: True if sending it twice does what sending it once does.
         params: Query.
-        body: JSON, encoded, or None.
+        body: What is sent, or None.
+        media_type: The body's type.
+        idempotency_key: What makes the request safe to repeat, where its content does not.
     """
 
     method: str
@@ -72,11 +74,16 @@ class Call:
     repeatable: bool = True
     params: Mapping[str, str | int] = field(default_factory=dict)
     body: bytes | None = None
+    media_type: str = "application/json"
+    idempotency_key: str | None = None
 
     @property
     def headers(self) -> dict[str, str]:
-        """Headers that the body needs."""
-        return {} if self.body is None else {"Content-Type": "application/json"}
+        """Headers that the request needs."""
+        headers = {} if self.body is None else {"Content-Type": self.media_type}
+        if self.idempotency_key is not None:
+            headers["Idempotency-Key"] = self.idempotency_key
+        return headers
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,13 +56,23 @@ def embed(
 
 
 def create_session(
-    model_id: str, session_id: str | None, metadata: Mapping[str, Any] | None, retry: RetryPolicy
+    model_id: str,
+    session_id: str | None,
+    metadata: Mapping[str, Any] | None,
+    retry: RetryPolicy,
+    *,
+    index: bool,
+    ttl_seconds: int | None,
 ) -> Flow[Session]:
     """Open a session; the id is always ours, so that a lost answer can be asked for again."""
     name = f"session-{uuid.uuid4().hex}" if session_id is None else session_id
     body: dict[str, Any] = {"model": model_id, "id": name}
     if metadata is not None:
-        body["metadata"] = _object(metadata)
+        body["metadata"] = as_object(metadata)
+    if index:
+        body["index"] = True
+    if ttl_seconds is not None:
+        body["ttl_seconds"] = ttl_seconds
     call = Call("POST", "/v1/sessions", body=encoded_json(body))
     try:
         answer = yield from exchange(call, retry)
@@ -71,7 +81,13 @@ def create_session(
             raise
         # An attempt whose answer was lost may have made it: then it is fresh and of our model.
         found = yield from session(name, retry)
-        if (found.model, found.status, found.next_seq) != (model_id, "open", 0) or found.completed:
+        ours = (found.model, found.status, found.next_seq, found.index) == (
+            model_id,
+            "open",
+            0,
+            index,
+        )
+        if not ours or found.completed:
             raise
         return found
     return parsed(answer, Session.of)
@@ -194,7 +210,8 @@ def listed(texts: Sequence[str]) -> list[str]:
         raise invalid(f"not a sequence of texts: {error}") from error
 
 
-def _object(metadata: Mapping[str, Any]) -> dict[str, Any]:
+def as_object(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the caller's own JSON object as a dictionary."""
     try:
         return dict(metadata)
     except (TypeError, ValueError) as error:

@@ -101,6 +101,10 @@ class Session:
         metadata: The caller's own JSON object.
         etag: Entity tag; changes with every chunk and with completion.
         completed: True once it takes no more chunks.
+        index: Whether `query` finds its nearest chunks.
+        forked_from: Id of the session whose past it shares; None if it began by itself.
+        forked_at: How many chunks they share; None likewise.
+        expires_at: Unix time at which it expires unless something is appended before, seconds; None for never.
     """
 
     id: str
@@ -115,10 +119,15 @@ class Session:
     metadata: dict[str, Any]
     etag: str
     completed: bool
+    index: bool = False
+    forked_from: str | None = None
+    forked_at: int | None = None
+    expires_at: float | None = None
 
     @classmethod
     def of(cls, body: Json) -> Self:
         """Read it from JSON."""
+        fork = body["forked_from"]
         return cls(
             id=str(body["id"]),
             model=str(body["model"]),
@@ -132,6 +141,10 @@ class Session:
             metadata=dict(body.get("metadata") or {}),
             etag=str(body["etag"]),
             completed=bool(body["completed"]),
+            index=bool(body["index"]),
+            forked_from=None if fork is None else str(fork["id"]),
+            forked_at=None if fork is None else int(fork["at_seq"]),
+            expires_at=None if body.get("expires_at") is None else float(body["expires_at"]),
         )
 
 

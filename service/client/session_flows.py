@@ -1,6 +1,7 @@
 """The flows of what a session is asked beside appends; see `service.client.flows`."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from service.client.core import Call, Flow, RetryPolicy, encoded_json, exchange, parsed
 from service.client.errors import ProtocolError
@@ -41,9 +42,13 @@ def second_look(
     return result
 
 
-def query(session_id: str, texts: Sequence[str], retry: RetryPolicy) -> Flow[QueryResult]:
+def query(
+    session_id: str, texts: Sequence[str], top_k: int | None, retry: RetryPolicy
+) -> Flow[QueryResult]:
     """Ask a session."""
-    body = {"texts": listed(texts), "encoding_format": BASE64}
+    body: dict[str, Any] = {"texts": listed(texts), "encoding_format": BASE64}
+    if top_k is not None:
+        body["top_k"] = top_k
     call = Call("POST", session_path(session_id, "/query"), body=encoded_json(body))
     answer = yield from exchange(call, retry)
     return parsed(answer, QueryResult.of)

@@ -74,6 +74,29 @@ class Recollection:
 
 
 @dataclass(frozen=True, slots=True)
+class NearChunk:
+    """A chunk of the session that is near to a question.
+
+    Attributes:
+        seq: Its number.
+        score: Cosine of its vector and the question's.
+        token_start: Content tokens of the session before it.
+        token_end: The same after it.
+    """
+
+    seq: int
+    score: float
+    token_start: int
+    token_end: int
+
+    @classmethod
+    def of(cls, body: Json) -> Self:
+        """Read it from JSON."""
+        token_start, token_end = body["token_range"]
+        return cls(int(body["seq"]), float(body["score"]), int(token_start), int(token_end))
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
     """A question, answered.
 
@@ -81,20 +104,23 @@ class Question:
         embedding: float32, (dimensions,), unit length; of the question alone, as `embed` gives it.
         tokens: Content tokens of the question.
         recall: What the session remembers; None on a model that cannot recall.
+        nearest: The session's chunks nearest to the question, best first; None if it has no index.
     """
 
     embedding: Vector
     tokens: int
     recall: Recollection | None
+    nearest: tuple[NearChunk, ...] | None
 
     @classmethod
     def of(cls, body: Json) -> Self:
         """Read it from JSON."""
-        recall = body["recall"]
+        recall, nearest = body["recall"], body["nearest"]
         return cls(
             decode_vector(body["embedding"]),
             int(body["tokens"]),
             None if recall is None else Recollection.of(recall),
+            None if nearest is None else tuple(NearChunk.of(item) for item in nearest),
         )
 
 

@@ -24,6 +24,8 @@ _CARE: dict[str, Any] = {
     "health_check_timeout_s": 10.0,
     "graceful_shutdown_timeout_s": DRAIN_SECONDS,
     "graceful_shutdown_wait_loop_s": 0.5,
+    # New replicas first, then the old ones go: otherwise a redeploy leaves nobody to answer while models load.
+    "max_surge_percent": 100,
     # A wrong path to the weights stays wrong. Once a replica has started, Serve never gives up on it.
     "max_constructor_retry_count": 1,
     # Logical CPUs decide placement only, and one machine must take any list of models.

@@ -3,6 +3,7 @@
 import structlog
 from ray import serve
 
+from service import failpoints
 from service.config import ModelConfig, ServiceConfig
 from service.deployments.logs import configure_logs
 from service.errors import ModelLoadError
@@ -13,9 +14,13 @@ from service.ports import (
     AttentionResult,
     EmbedResult,
     EncodeResult,
+    MemoryCommand,
+    MemoryResult,
     ModelInfo,
     QueryCommand,
     QueryResult,
+    ReadCommand,
+    ReadResult,
     RevisitCommand,
     RevisitResult,
     TokenizeResult,
@@ -41,6 +46,7 @@ class Encoder:
         from service.encoder_node import EncoderNode, FailedNode  # noqa: PLC0415
 
         configure_logs(config)
+        failpoints.enable(config.failpoints)
         self._name = replica_name()
         self._failure: str | None = None
         self._node: EncoderNode | FailedNode
@@ -97,6 +103,18 @@ class Encoder:
         """Answer questions to a session."""
         return await self._node.query(command)
 
+    async def read(self, command: ReadCommand) -> ReadResult:
+        """Read chunks into a state that the caller keeps."""
+        return await self._node.read(command)
+
+    async def verify(self, state: bytes) -> None:
+        """Check that a state is one of this model's."""
+        await self._node.verify(state)
+
+    async def memory(self, command: MemoryCommand) -> MemoryResult:
+        """Describe what a session's memory holds."""
+        return await self._node.memory(command)
+
     async def check(self) -> None:
         """Run a real forward pass and a store round trip."""
         await self._node.check()
@@ -104,6 +122,10 @@ class Encoder:
     async def exposition(self) -> tuple[str, bytes]:
         """Return this replica's name and metrics."""
         return self._name, self._node.exposition()
+
+    async def __del__(self) -> None:
+        """Stop; Ray Serve awaits this before it ends a replica."""
+        await self.stop()
 
     async def stop(self) -> None:
         """Finish running appends and close the store."""

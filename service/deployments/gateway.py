@@ -1,11 +1,14 @@
 """The replica that speaks HTTP."""
 
+import asyncio
+import time
 from contextlib import AsyncExitStack
 from typing import Any
 
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
+from service import failpoints
 from service.config import ServiceConfig
 from service.deployments.address import shared_socket
 from service.deployments.encoder import replica_name
@@ -29,33 +32,54 @@ class Gateway:
         self, config: ServiceConfig, encoders: dict[str, DeploymentHandle[Any]]
     ) -> None:
         # Imported here: the driver names this class and needs neither FastAPI nor a store.
+        from service.access.door import open_door  # noqa: PLC0415
         from service.api.app import Services, create_app  # noqa: PLC0415
         from service.metrics import GatewayMetrics  # noqa: PLC0415
         from service.sessions.catalog import SessionCatalog  # noqa: PLC0415
-        from service.sessions.stores import open_store  # noqa: PLC0415
-        from service.sessions.stores.timed import TimedStore  # noqa: PLC0415
+        from service.sessions.copies import SessionCopies  # noqa: PLC0415
+        from service.sessions.lifetimes import Lifetimes  # noqa: PLC0415
+        from service.sessions.secret_file import load_secret  # noqa: PLC0415
+        from service.sessions.state_tokens import StateTokens  # noqa: PLC0415
+        from service.sessions.stores import serving_store  # noqa: PLC0415
+        from service.sessions.sweeping import Sweeper  # noqa: PLC0415
 
         configure_logs(config)
+        failpoints.enable(config.failpoints)
         self._name = replica_name()
         self._draining = False
-        self._metrics = GatewayMetrics(config.sessions.store.partition(":")[0])
+        self._metrics = GatewayMetrics(config.sessions.backend)
         gateways = serve.get_deployment_handle("gateway", serve.get_replica_context().app_name)
         self._scraper = Scraper([gateways, *encoders.values()])
         self._resources = AsyncExitStack()
         store = await self._resources.enter_async_context(
-            TimedStore(open_store(config.sessions.store, config.data_dir), self._metrics)
+            serving_store(config.sessions, config.data_dir, self._metrics)
         )
+        sessions, most_bytes = config.sessions, config.limits.import_bytes
+        lifetimes = Lifetimes(
+            sessions.ttl_seconds, sessions.max_age_seconds, sessions.tombstone_seconds
+        )
+        sweeping = Sweeper(store, self._metrics).running(sessions.sweep_seconds)
+        await self._resources.enter_async_context(sweeping)
+        secret = await asyncio.to_thread(load_secret, sessions.state_secret_file, config.data_dir)
         app = create_app(
             Services(
                 encoders={model: RayEncoder(model, handle) for model, handle in encoders.items()},
-                catalog=SessionCatalog(store, observer=self._metrics),
+                catalog=SessionCatalog(store, observer=self._metrics, lifetimes=lifetimes),
+                copies=SessionCopies(
+                    store, most_bytes, observer=self._metrics, lifetimes=lifetimes
+                ),
+                tokens=StateTokens(secret, sessions.state_token_seconds, time.time),
                 limits=config.limits,
                 metrics=self._metrics,
                 scrape=self._scrape,
                 draining=lambda: self._draining,
+                door=open_door(config.auth, config.quotas, config.host),
+                edge=config.edge,
+                hosts=config.edge.hosts(config.host),
             )
         )
-        self._server = HttpServer(app, shared_socket(config.host, config.port), DRAIN_SECONDS)
+        listener = shared_socket(config.host, config.port)
+        self._server = HttpServer(app, listener, DRAIN_SECONDS, config.edge)
         await self._server.start()
 
     async def exposition(self) -> tuple[str, bytes]:
@@ -67,6 +91,10 @@ class Gateway:
         self._draining = True
         await self._server.stop()
         await self._resources.aclose()
+
+    async def __del__(self) -> None:
+        """Drain; Ray Serve, which knows nothing of HTTP requests here, awaits this before it ends a replica."""
+        await self.drain()
 
     def check_health(self) -> None:
         """Tell Ray Serve to replace this replica if its server has ended by itself.

@@ -3,52 +3,16 @@
 import asyncio
 import contextlib
 import socket
+from functools import partial
 
-import h11
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
-HEAD_BYTES = 64 * 1024
-HEAD_SECONDS = 15.0
+from service.config_access import EdgeConfig
+from service.deployments.http_protocol import GuardedHttp
+
 KEEP_ALIVE_SECONDS = 30
 BACKLOG = 2048
-
-
-class BoundedHead(H11Protocol):
-    """HTTP/1.1 whose request heads must arrive within `HEAD_SECONDS` and fit into `HEAD_BYTES`.
-
-    uvicorn bounds the size with h11 only, and the time not at all: connections that send a byte now and
-    then would stay open for ever. Bodies are bounded by the application, which knows the route.
-    """
-
-    _head_timer: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn
-        """Start the clock of the first head."""
-        super().connection_made(transport)
-        self._await_head()
-
-    def data_received(self, data: bytes) -> None:
-        """Start the clock with the first byte of a later head; stop it when a head is complete."""
-        if self._head_timer is None and self.conn.their_state is h11.IDLE:
-            self._await_head()
-        super().data_received(data)
-        if self.conn.their_state is not h11.IDLE:
-            self._stop_timer()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the clock."""
-        self._stop_timer()
-        super().connection_lost(exc)
-
-    def _await_head(self) -> None:
-        self._head_timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)
-
-    def _stop_timer(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
 
 
 class HttpServer:
@@ -58,15 +22,23 @@ class HttpServer:
         app: The application.
         listener: Bound socket; the server closes it.
         drain_s: Longest time running requests get once the server is told to stop, seconds.
+        edge: What a connection may do.
     """
 
-    def __init__(self, app: ASGIApp, listener: socket.socket, drain_s: float) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        listener: socket.socket,
+        drain_s: float,
+        edge: EdgeConfig | None = None,
+    ) -> None:
+        edge = edge or EdgeConfig()
         self._server = uvicorn.Server(
             uvicorn.Config(
                 app,
-                http=BoundedHead,
+                http=partial(GuardedHttp, edge),  # type: ignore[arg-type] # it is only ever called
                 ws="none",
-                h11_max_incomplete_event_size=HEAD_BYTES,
+                h11_max_incomplete_event_size=edge.head_bytes,
                 timeout_keep_alive=KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=round(drain_s),
                 backlog=BACKLOG,

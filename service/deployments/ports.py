@@ -10,6 +10,7 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
 
 from service.errors import Unavailable
+from service.failpoints import reach
 from service.ports import (
     AppendCommand,
     AppendResult,
@@ -17,9 +18,13 @@ from service.ports import (
     AttentionResult,
     EmbedResult,
     EncodeResult,
+    MemoryCommand,
+    MemoryResult,
     ModelInfo,
     QueryCommand,
     QueryResult,
+    ReadCommand,
+    ReadResult,
     RevisitCommand,
     RevisitResult,
     TokenizeResult,
@@ -102,7 +107,12 @@ class RayEncoder:
         """
         owner = self._owner(command)
         repeatable = command.first_seq is not None or command.idempotency_key is not None
-        return await self._call(lambda: owner.append.remote(command), repeatable=repeatable)
+        reach("gateway.forward")
+        result: AppendResult = await self._call(
+            lambda: owner.append.remote(command), repeatable=repeatable
+        )
+        reach("gateway.answer")
+        return result
 
     async def revisit(self, command: RevisitCommand) -> RevisitResult:
         """Look at chunks again, on the same replica; tried again once, since completing twice is completing once."""
@@ -114,12 +124,25 @@ class RayEncoder:
         owner = self._owner(command)
         return await self._call(lambda: owner.query.remote(command), repeatable=True)
 
+    async def read(self, command: ReadCommand) -> ReadResult:
+        """Read chunks into a state that the caller keeps, on any replica; tried again once as `embed` is."""
+        return await self._call(lambda: self._handle.read.remote(command), repeatable=True)
+
+    async def verify(self, state: bytes) -> None:
+        """Check that a state is one of this model's, on any replica; tried again once as `embed` is."""
+        await self._call(lambda: self._handle.verify.remote(state), repeatable=True)
+
+    async def memory(self, command: MemoryCommand) -> MemoryResult:
+        """Describe a session's memory, on the replica that has it; tried again once as `embed` is."""
+        owner = self._owner(command)
+        return await self._call(lambda: owner.memory.remote(command), repeatable=True)
+
     async def check(self) -> None:
         """Run a real forward pass and a store round trip on one replica."""
         await self._briefly(self._handle.check.remote())
 
     def _owner(
-        self, command: AppendCommand | RevisitCommand | QueryCommand
+        self, command: AppendCommand | RevisitCommand | QueryCommand | MemoryCommand
     ) -> DeploymentHandle[Any]:
         """Return a handle whose calls go to the replica that has the session's state in memory."""
         return self._handle.options(session_id=f"{command.tenant}/{command.session_id}")

@@ -51,7 +51,9 @@ class Scraper:
             )
         except (TimeoutError, RayError, RayServeException) as error:
             log.warning(
-                "scrape_failed", deployment=self._handles[index].deployment_name, error=str(error)
+                "scrape_failed",
+                deployment=self._handles[index].deployment_name,
+                error=type(error).__name__,
             )
             return []
         answered = [result for result in results if not isinstance(result, BaseException)]

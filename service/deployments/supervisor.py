@@ -9,6 +9,7 @@ if it had been asked to.
 import contextlib
 import http.client
 import json
+import secrets
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
+from service.access.door import open_door
 from service.config import ServiceConfig
 from service.deployments.address import base_url, claim_port
 from service.deployments.environment import driver_environment
@@ -46,11 +48,13 @@ def supervise(config: ServiceConfig, address: str | None, say: Say) -> int:
         The exit code: 0 after an orderly stop, 1 if the service could not start or broke down.
 
     Raises:
-        ConfigError: the port, the data directory or the run directory cannot be used.
+        ConfigError: the port, the data directory, the run directory or the API keys cannot be used.
     """
+    open_door(config.auth, config.quotas, config.host)
     claim, port = claim_port(config.host, config.port)
     with contextlib.closing(claim):
-        config = config.model_copy(update={"port": port})
+        salt = config.log_salt or secrets.token_hex(16)
+        config = config.model_copy(update={"port": port, "log_salt": salt})
         _make_data_dir(config)
         run = Run.begin()
         adopt_orphans()
@@ -83,6 +87,10 @@ class _Supervisor:
         where = "Ray at " + address if address else "a local Ray"
         models = ", ".join(model.id for model in self._config.served)
         self._say(f"longstream: starting {where} and loading {models}")
+        if self._config.failpoints is not None:
+            self._say(
+                f"longstream: FAILPOINTS are on: {self._config.failpoints} may end any process"
+            )
         self._driver = self._start_driver(address)
         if self._stops:
             self._stop_driver()
@@ -92,7 +100,7 @@ class _Supervisor:
             self._say(f"  API      {url}/v1")
             self._say(f"  schema   {url}/openapi.json")
             self._say(f"  metrics  {url}/metrics")
-            self._say(f"  sessions {session_file(self._config)}")
+            self._say(f"  sessions {session_place(self._config)}")
             self._say("Ctrl-C stops it.")
             self._wait_while(lambda: not self._stops)
         return self._finish()
@@ -179,10 +187,13 @@ class _Supervisor:
         return 0 if self._stops and code == 0 else 1
 
 
-def session_file(config: ServiceConfig) -> Path:
-    """Return the absolute path of the file the sessions are in."""
-    _, _, path = config.sessions.store.partition(":")
-    return (Path(path).expanduser() if path else config.data_dir / SQLITE_FILE).absolute()
+def session_place(config: ServiceConfig) -> str:
+    """Return where the sessions are: the absolute path of a file, or a server's URL without its password."""
+    sessions = config.sessions
+    if sessions.backend != "sqlite":
+        return sessions.shown_store
+    _, _, path = sessions.store.partition(":")
+    return str((Path(path).expanduser() if path else config.data_dir / SQLITE_FILE).absolute())
 
 
 def not_ready(host: str, port: int) -> str | None:

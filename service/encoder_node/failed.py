@@ -11,9 +11,13 @@ from service.ports import (
     AttentionResult,
     EmbedResult,
     EncodeResult,
+    MemoryCommand,
+    MemoryResult,
     ModelInfo,
     QueryCommand,
     QueryResult,
+    ReadCommand,
+    ReadResult,
     RevisitCommand,
     RevisitResult,
     TokenizeResult,
@@ -59,6 +63,18 @@ class FailedNode:
         self._refuse()
 
     async def query(self, command: QueryCommand) -> QueryResult:  # noqa: ARG002 - a port
+        """Refuse."""
+        self._refuse()
+
+    async def read(self, command: ReadCommand) -> ReadResult:  # noqa: ARG002 - a port
+        """Refuse."""
+        self._refuse()
+
+    async def verify(self, state: bytes) -> None:  # noqa: ARG002 - a port
+        """Refuse."""
+        self._refuse()
+
+    async def memory(self, command: MemoryCommand) -> MemoryResult:  # noqa: ARG002 - a port
         """Refuse."""
         self._refuse()
 

@@ -5,7 +5,6 @@ import os
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from typing import Final, Self
 
 from models.config import AttentionOptions
@@ -13,9 +12,9 @@ from models.loading import LoadedEncoder, load_encoder, use_threads
 from service.config import LimitsConfig, ModelConfig, ServiceConfig
 from service.encoder_node.inspector import Inspector
 from service.encoder_node.loading import describe, failing_alone
-from service.encoder_node.questions import Questions
 from service.encoder_node.reader import TextReader
 from service.encoder_node.recalling import Recaller
+from service.encoder_node.session_work import Model, SessionWork, session_work
 from service.engine import Engine
 from service.errors import Unprocessable
 from service.metrics import EncoderMetrics
@@ -26,31 +25,21 @@ from service.ports import (
     AttentionResult,
     EmbedResult,
     EncodeResult,
+    MemoryCommand,
+    MemoryResult,
     ModelInfo,
     QueryCommand,
     QueryResult,
+    ReadCommand,
+    ReadResult,
     RevisitCommand,
     RevisitResult,
     TokenizeResult,
 )
-from service.sessions.appender import Appender
-from service.sessions.hot import HotStates
-from service.sessions.revisits import Revisits
-from service.sessions.stores import open_store
-from service.sessions.stores.base import SessionStore
-from service.sessions.stores.timed import TimedStore
+from service.sessions.stores import SessionStore, serving_store
 
 FRESH_STEP_S: Final = 5.0
 """A forward pass this recent proves that the model runs."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Sessions:
-    """What a model with memory does with sessions."""
-
-    appender: Appender
-    revisits: Revisits
-    questions: Questions
 
 
 class EncoderNode:
@@ -78,7 +67,7 @@ class EncoderNode:
         if recall is not None:
             self._recaller = Recaller(model.encoder, recall, engine.step_tokens)
         self._store: SessionStore | None = None
-        self._sessions: _Sessions | None = None
+        self._sessions: SessionWork | None = None
         self._exit = AsyncExitStack()
 
     @classmethod
@@ -96,7 +85,7 @@ class EncoderNode:
             loaded = await asyncio.to_thread(
                 load_encoder, model.attention, model.weights, options, model.adapter
             )
-            metrics = EncoderMetrics(model.id, config.sessions.store.partition(":")[0])
+            metrics = EncoderMetrics(model.id, config.sessions.backend)
             engine = Engine(
                 loaded.encoder, config.engine.step_tokens, config.engine.queue_tokens, metrics
             )
@@ -120,28 +109,15 @@ class EncoderNode:
         await self._warm_up(step_tokens)
 
     async def _open(self, config: ServiceConfig) -> None:
-        timed = TimedStore(open_store(config.sessions.store, config.data_dir), self._metrics)
-        store = await self._exit.enter_async_context(timed)
+        serving = serving_store(config.sessions, config.data_dir, self._metrics)
+        store = await self._exit.enter_async_context(serving)
         self._store = store
         if not self._info.memory_bytes:
             return
-        hot = HotStates(config.sessions.hot_bytes, self._metrics)
-        appender = Appender(
-            store,
-            self._reader,
-            self._info,
-            hot,
-            kept_answers=config.sessions.kept_answers,
-            observer=self._metrics,
-        )
-        self._sessions = _Sessions(
-            appender,
-            Revisits(appender.tools),
-            Questions(self._model, self._engine, appender.tools, self._recaller),
-        )
-        self._exit.push_async_callback(appender.drain)
-        self._metrics.hot_state_bytes(lambda: float(hot.nbytes))
-        self._metrics.session_state_bytes(appender.state_bytes)
+        model = Model(self._model, self._info, self._engine, self._reader, self._recaller)
+        self._sessions = session_work(model, store, config, self._metrics)
+        self._exit.callback(self._sessions.view.close)
+        self._exit.push_async_callback(self._sessions.appender.drain)
 
     async def _warm_up(self, step_tokens: int) -> None:
         """Run the largest step there can be, so that the first requests find all buffers allocated."""
@@ -213,6 +189,33 @@ class EncoderNode:
         self._metrics.tokens("stateless", result.read_tokens)
         return result
 
+    async def read(self, command: ReadCommand) -> ReadResult:
+        """Read chunks into a state that the caller keeps.
+
+        Raises:
+            Unprocessable: `model_has_no_memory`; and as `StatelessReader.read`.
+        """
+        result = await self._with_memory().stateless.read(command)
+        self._metrics.stage(result.times)
+        self._metrics.tokens("stateless", sum(answer.tokens for answer in result.answers))
+        return result
+
+    async def verify(self, state: bytes) -> None:
+        """Check that a state is one of this model's.
+
+        Raises:
+            Unprocessable: `model_has_no_memory`; and as `StatelessReader.verify`.
+        """
+        await self._with_memory().stateless.verify(state)
+
+    async def memory(self, command: MemoryCommand) -> MemoryResult:
+        """Describe what a session's memory holds.
+
+        Raises:
+            Unprocessable: `model_has_no_memory`; and as `MemoryView.describe`.
+        """
+        return await self._with_memory().view.describe(command)
+
     async def check(self) -> None:
         """Run a forward pass, unless one has just run, and a store round trip.
 
@@ -224,7 +227,7 @@ class EncoderNode:
         if self._store is not None:
             await self._store.ping()
 
-    def _with_memory(self) -> _Sessions:
+    def _with_memory(self) -> SessionWork:
         if self._sessions is None:
             raise Unprocessable(
                 "model_has_no_memory",

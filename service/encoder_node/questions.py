@@ -4,11 +4,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from models.loading import LoadedEncoder
 from models.memory import Memory
 from models.packing import Segment
 from service.encoder_node.reader import slowest, unit
 from service.encoder_node.recalling import Recaller
+from service.encoder_node.searching import ChunkSearch
 from service.encoder_node.tokenizing import segments_of
 from service.engine import Engine
 from service.errors import Unprocessable
@@ -35,15 +38,22 @@ class Questions:
         engine: Runs the encoder.
         sessions: What the replica's appends work with.
         recaller: Asks the model's recall head; None where it has none.
+        search: Finds the nearest chunks of sessions with an index.
     """
 
     def __init__(
-        self, model: LoadedEncoder, engine: Engine, sessions: AppendTools, recaller: Recaller | None
+        self,
+        model: LoadedEncoder,
+        engine: Engine,
+        sessions: AppendTools,
+        recaller: Recaller | None,
+        search: ChunkSearch,
     ) -> None:
         self._model = model
         self._engine = engine
         self._sessions = sessions
         self._recaller = recaller
+        self._search = search
 
     async def query(self, command: QueryCommand) -> QueryResult:
         """Encode questions, each with an empty memory, and recall what the session remembers for them.
@@ -54,10 +64,12 @@ class Questions:
 
         Raises:
             BadRequest: a text is not Unicode.
-            Unprocessable: `input_too_long`: a question does not fit one segment.
+            Unprocessable: `input_too_long`: a question does not fit one segment. `session_has_no_index`,
+                `answer_too_large`: as `ChunkSearch.prepare`.
             NotFound, Gone, Conflict, Unavailable: As `service.ports.EncoderPort.query`.
         """
         session = await self._session(command)
+        found = await self._search.prepare(session.record, command)
         cut, tokenize_s = await segments_of(self._model.tokenizer, command.texts)
         segments = self._short(cut)
         results = await self._engine.submit(
@@ -68,16 +80,20 @@ class Questions:
         )
         began = time.perf_counter()
         recalled = await self._recall(segments, session.memory)
+        vectors = np.stack([unit(result.total / result.tokens) for result in results])
+        nearest = await found.nearest(vectors)
+        rows = zip(vectors, segments, recalled, nearest, strict=True)
         return QueryResult(
             answers=tuple(
-                QueryAnswer(unit(result.total / result.tokens), segment.content_tokens, found)
-                for result, segment, found in zip(results, segments, recalled, strict=True)
+                QueryAnswer(vector, segment.content_tokens, recollection, near)
+                for vector, segment, recollection, near in rows
             ),
             next_seq=session.record.next_seq,
             etag=session.record.etag,
             read_tokens=sum(result.tokens for result in results),
             times=slowest(results, tokenize_s)
             + StageTimes(infer=time.perf_counter() - began, persist=session.persist_s),
+            searched=found.range,
         )
 
     async def _session(self, command: QueryCommand) -> _Session:

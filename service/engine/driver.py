@@ -18,6 +18,7 @@ from models.packing import Segment
 from service.engine.queue import FairQueue
 from service.engine.results import SegmentResult, SequenceResult
 from service.errors import InternalError, Unavailable
+from service.failpoints import reach
 
 log = structlog.get_logger(__name__)
 
@@ -212,6 +213,7 @@ class Engine:
             output = self._encoder(segments, self._memories(step))
             totals = output.sums.numpy()
             kept = _kept_tokens(step, output.tokens.numpy())
+        reach("engine.step")
         infer_s = time.monotonic() - begun
         after = output.memories or [None] * len(step)
         return [

@@ -23,6 +23,11 @@ SESSION_EVENTS: Final = (
     "lost",
     "recover",
     "evict",
+    "fork",
+    "export",
+    "import",
+    "expire",
+    "forget",
 )
 REJECT_REASONS: Final = (
     "overloaded",
@@ -33,10 +38,17 @@ REJECT_REASONS: Final = (
     "model_unavailable",
     "model_failed",
     "out_of_storage",
+    "invalid_api_key",
+    "rate_limited",
 )
-STREAM_ERROR_CODES: Final = ("400", "409", "410", "500", "503", "507")
+STREAM_ERROR_CODES: Final = ("400", "408", "409", "410", "500", "503", "507")
 STORE_OPERATIONS: Final = (
     "create",
+    "begin",
+    "request",
+    "traits",
+    "snapshots",
+    "snapshot",
     "get",
     "get_with_state",
     "commit",
@@ -44,6 +56,9 @@ STORE_OPERATIONS: Final = (
     "chunks",
     "key",
     "bury",
+    "quarantine",
+    "due",
+    "forget",
     "list",
     "ping",
 )
@@ -148,6 +163,9 @@ SESSION_STATE_BYTES: Final = _gauge(
 HOT_STATE_BYTES: Final = _gauge(
     "hot_state_bytes", "Session states kept in memory beside the store.", "model"
 )
+INDEX_BYTES: Final = _gauge(
+    "index_bytes", "Chunk vectors of searched sessions kept in memory beside the store.", "model"
+)
 STORE_OPERATION_DURATION: Final = _histogram(
     "store_operation_duration_seconds",
     "Time of one session store operation.",
@@ -158,8 +176,13 @@ STORE_OPERATION_DURATION: Final = _histogram(
 STORE_ERRORS: Final = _counter(
     "store_errors_total", "Session store operations that raised.", "op", "backend"
 )
+STORE_CIRCUIT_OPEN: Final = _gauge(
+    "store_circuit_open",
+    "1 while the session store does not answer and is not asked, else 0.",
+    "backend",
+)
 STATE_CHECKSUM_FAILURES: Final = _counter(
-    "state_checksum_failures_total", "Session states that did not verify when read back."
+    "state_checksum_failures_total", "Sessions of which a stored row or state did not verify."
 )
 PROCESS_RESIDENT_MEMORY: Final = _gauge(
     "process_resident_memory_bytes", "Resident memory of the process."
@@ -183,8 +206,10 @@ CATALOGUE: Final = (
     SESSION_APPEND_DURATION,
     SESSION_STATE_BYTES,
     HOT_STATE_BYTES,
+    INDEX_BYTES,
     STORE_OPERATION_DURATION,
     STORE_ERRORS,
+    STORE_CIRCUIT_OPEN,
     STATE_CHECKSUM_FAILURES,
     PROCESS_RESIDENT_MEMORY,
     MODEL_LOAD,

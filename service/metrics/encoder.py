@@ -54,6 +54,7 @@ class EncoderMetrics(ProcessMetrics):
         self._appends = {label: appends.labels(model, label) for label, _ in catalogue.POSITIONS}
         self._state_bytes = self._gauge(catalogue.SESSION_STATE_BYTES).labels(model)
         self._hot_bytes = self._gauge(catalogue.HOT_STATE_BYTES).labels(model)
+        self._index_bytes = self._gauge(catalogue.INDEX_BYTES).labels(model)
         self._load_seconds = self._gauge(catalogue.MODEL_LOAD).labels(model)
 
     def stage(self, times: Stages) -> None:
@@ -100,6 +101,10 @@ class EncoderMetrics(ProcessMetrics):
     def hot_state_bytes(self, size: Callable[[], float]) -> None:
         """Export the size of the states kept in memory, asked for at each scrape."""
         self._hot_bytes.set_function(size)
+
+    def index_bytes(self, size: Callable[[], float]) -> None:
+        """Export the size of the chunk vectors kept in memory, asked for at each scrape."""
+        self._index_bytes.set_function(size)
 
     def loaded(self, seconds: float) -> None:
         """Export how long the model took to load."""

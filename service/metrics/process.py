@@ -28,9 +28,10 @@ class ProcessMetrics:
         self._events = self._counter(catalogue.SESSION_EVENTS_TOTAL)
         self._store_seconds = self._histogram(catalogue.STORE_OPERATION_DURATION)
         self._store_errors = self._counter(catalogue.STORE_ERRORS)
+        self._circuit_open = self._gauge(catalogue.STORE_CIRCUIT_OPEN).labels(backend)
         self._checksum_failures = self._counter(catalogue.STATE_CHECKSUM_FAILURES)
         self._gauge(catalogue.PROCESS_RESIDENT_MEMORY).set_function(_resident_bytes)
-        self._gauge(catalogue.BUILD_INFO).labels(_version()).set(1)
+        self._gauge(catalogue.BUILD_INFO).labels(package_version()).set(1)
         for event in catalogue.SESSION_EVENTS:
             self._events.labels(event)
         for operation in catalogue.STORE_OPERATIONS:
@@ -46,7 +47,7 @@ class ProcessMetrics:
         """Count what happened to a session; `name` is one of `catalogue.SESSION_EVENTS`."""
         self._events.labels(member(name, catalogue.SESSION_EVENTS)).inc(count)
         if name == "lost":
-            # The only way to be lost is a state that does not verify.
+            # The only way to be lost is a row or state that does not verify.
             self._checksum_failures.inc(count)
 
     def store_operation(self, operation: str, seconds: float) -> None:
@@ -58,6 +59,10 @@ class ProcessMetrics:
         """Count a store operation that raised."""
         operation = member(operation, catalogue.STORE_OPERATIONS)
         self._store_errors.labels(operation, self._backend).inc()
+
+    def store_circuit(self, *, is_open: bool) -> None:
+        """Export whether the session store is left alone for now."""
+        self._circuit_open.set(is_open)
 
     def exposition(self) -> bytes:
         """Return the registry as Prometheus text."""
@@ -102,7 +107,8 @@ def _resident_bytes() -> float:
     return float(psutil.Process().memory_info().rss)
 
 
-def _version() -> str:
+def package_version() -> str:
+    """Return the version of longstream that runs."""
     try:
         return version("longstream")
     except PackageNotFoundError:

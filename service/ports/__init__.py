@@ -6,6 +6,7 @@ it over a Ray Serve handle. Values cross process boundaries: plain dataclasses o
 
 from service.ports.encoder import EncoderPort
 from service.ports.questions import (
+    NearChunk,
     QueryAnswer,
     QueryCommand,
     QueryResult,
@@ -13,6 +14,13 @@ from service.ports.questions import (
     RevisitCommand,
     RevisitedChunk,
     RevisitResult,
+)
+from service.ports.reading import (
+    MemoryCommand,
+    MemoryResult,
+    PartFigures,
+    ReadCommand,
+    ReadResult,
 )
 from service.ports.tokens import (
     AttentionCommand,
@@ -45,10 +53,16 @@ __all__ = [
     "EncodeResult",
     "EncoderPort",
     "LayerAttention",
+    "MemoryCommand",
+    "MemoryResult",
     "ModelInfo",
+    "NearChunk",
+    "PartFigures",
     "QueryAnswer",
     "QueryCommand",
     "QueryResult",
+    "ReadCommand",
+    "ReadResult",
     "Recollection",
     "RevisitCommand",
     "RevisitResult",

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from service.ports.questions import QueryCommand, QueryResult, RevisitCommand, RevisitResult
+from service.ports.reading import MemoryCommand, MemoryResult, ReadCommand, ReadResult
 from service.ports.tokens import AttentionCommand, AttentionResult, EncodeResult, TokenizeResult
 from service.ports.values import AppendCommand, AppendResult, EmbedResult, ModelInfo
 
@@ -79,8 +80,38 @@ class EncoderPort(Protocol):
     async def query(self, command: QueryCommand) -> QueryResult:
         """Encode questions, each with an empty memory, and recall what the session remembers for them.
 
+        A session with an index is searched for the chunks nearest to each.
+
         Raises:
-            Unprocessable: `input_too_long`, `model_has_no_memory`.
+            Unprocessable: `input_too_long`, `model_has_no_memory`, `session_has_no_index`, `answer_too_large`.
+            NotFound, Gone, Conflict, Unavailable: as `append`.
+        """
+        ...
+
+    async def read(self, command: ReadCommand) -> ReadResult:
+        """Read chunks of a document into a state that the caller keeps; a call that fails has changed nothing.
+
+        Raises:
+            Conflict: `model_changed`.
+            Unprocessable: `model_has_no_memory`; `invalid_state`: the state is none of this model's.
+            Unavailable: `overloaded`, `model_unavailable`.
+        """
+        ...
+
+    async def verify(self, state: bytes) -> None:
+        """Check that an encoded state is one of this model's: its shape fits, and a text can be read against it.
+
+        Raises:
+            Unprocessable: `model_has_no_memory`, `invalid_state`.
+            Unavailable: `overloaded`, `model_unavailable`.
+        """
+        ...
+
+    async def memory(self, command: MemoryCommand) -> MemoryResult:
+        """Describe what a session's memory holds; nothing is read into it.
+
+        Raises:
+            Unprocessable: `model_has_no_memory`.
             NotFound, Gone, Conflict, Unavailable: as `append`.
         """
         ...

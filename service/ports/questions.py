@@ -66,11 +66,31 @@ class QueryCommand:
         tenant: Owner of the session.
         session_id: The session.
         texts: The questions; each has to fit one segment.
+        top_k: How many of the session's nearest chunks to return for each; None for the default of a session that is
+            searched, and none of one that is not.
     """
 
     tenant: str
     session_id: str
     texts: tuple[str, ...]
+    top_k: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NearChunk:
+    """A chunk that was found.
+
+    Attributes:
+        seq: Its number.
+        score: Cosine of its vector and the question's.
+        tokens: Content tokens of it.
+        token_start: Content tokens of the session before it.
+    """
+
+    seq: int
+    score: float
+    tokens: int
+    token_start: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +116,13 @@ class QueryAnswer:
         embedding: float32, (dimensions,), unit length; of the question alone.
         tokens: Content tokens of the question (CLS and SEP not counted).
         recall: What the session remembers; None on a model that cannot recall.
+        nearest: The session's chunks nearest to the question, best first; None of a session that is not searched.
     """
 
     embedding: NDArray[np.float32]
     tokens: int
     recall: Recollection | None
+    nearest: tuple[NearChunk, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +135,7 @@ class QueryResult:
         etag: Entity tag it had then, without quotes.
         read_tokens: Tokens encoded, CLS and SEP included.
         times: Where the time went.
+        searched: First and one past the last number of the chunks that were searched; None where none were.
     """
 
     answers: tuple[QueryAnswer, ...]
@@ -120,3 +143,4 @@ class QueryResult:
     etag: str
     read_tokens: int
     times: StageTimes
+    searched: tuple[int, int] | None = None

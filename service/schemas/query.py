@@ -1,6 +1,8 @@
 """`POST /v1/sessions/{id}/query`: questions to a session."""
 
-from typing import Literal
+from typing import Annotated, Final, Literal
+
+from pydantic import Field
 
 from service.schemas.base import (
     EmbeddingValue,
@@ -11,12 +13,27 @@ from service.schemas.base import (
 )
 from service.schemas.embeddings import EmbeddingsUsage
 
+MAX_TOP_K: Final = 1000
+
 
 class QueryRequest(RequestModel):
     """Questions, each no longer than the model's window."""
 
     texts: Texts
+    top_k: Annotated[int, Field(ge=1, le=MAX_TOP_K)] | None = None
+    """How many of the session's nearest chunks to return for each question; 10 for a session with an index, and for one
+    without it must be left out."""
     encoding_format: EncodingFormat = "float"
+
+
+class NearChunk(ResponseModel):
+    """A chunk of the session, found."""
+
+    seq: int
+    score: float
+    """Cosine of its vector and the question's."""
+    token_range: tuple[int, int]
+    """First token and the one past the last, counted over the session."""
 
 
 class Recollection(ResponseModel):
@@ -38,6 +55,8 @@ class QueryAnswer(ResponseModel):
     tokens: int
     recall: Recollection | None
     """Null on a model that cannot recall."""
+    nearest: list[NearChunk] | None
+    """The session's chunks nearest to the question, best first; null if it has no index."""
 
 
 class QueryResponse(ResponseModel):
@@ -49,4 +68,6 @@ class QueryResponse(ResponseModel):
     data: list[QueryAnswer]
     next_seq: int
     """How many chunks the session had read when it was asked."""
+    searched: tuple[int, int] | None
+    """First number of the chunks that were searched and the one past the last; null if the session has no index."""
     usage: EmbeddingsUsage

@@ -1,8 +1,9 @@
 """`/v1/sessions`: a document that is still being read."""
 
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Final, Literal, Self, get_args
 
-from pydantic import FailFast, Field, JsonValue
+from pydantic import FailFast, Field, JsonValue, model_validator
+from pydantic_core import PydanticCustomError
 
 from service.schemas.base import (
     MAX_SEQ,
@@ -19,7 +20,10 @@ ReturnMembers = Annotated[
     list[ReturnMember], Field(max_length=len(get_args(ReturnMember))), FailFast()
 ]
 """Members; the first that is none, or one too many, ends the check."""
+MAX_TTL_SECONDS: Final = 10_000_000_000
+"""Some three hundred years; the operator may allow less."""
 FirstSeq = Annotated[int, Field(ge=0, le=MAX_SEQ)]
+TtlSeconds = Annotated[int, Field(ge=1, le=MAX_TTL_SECONDS)]
 
 
 class CreateSessionRequest(RequestModel):
@@ -31,6 +35,22 @@ class CreateSessionRequest(RequestModel):
     """Your own id; the server chooses one if it is left out."""
     metadata: dict[str, JsonValue] = Field(default_factory=dict)
     """Any JSON object; kept and returned, never read."""
+    index: bool = False
+    """Keep chunk vectors so that `query` also finds the nearest chunks of this session."""
+    stateless: bool = False
+    """Store nothing: you get a state token, and send it with the chunks to `POST /v1/sessions/stateless`."""
+    ttl_seconds: TtlSeconds | None = None
+    """Seconds it lives after its last append; the operator's default, which may be for ever, if left out."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        given = (self.id is not None, self.metadata, self.index, self.ttl_seconds is not None)
+        if self.stateless and any(given):
+            raise PydanticCustomError(
+                "stateless_keeps_nothing",
+                "With stateless nothing is stored: id, metadata, index and ttl_seconds do not go with it",
+            )
+        return self
 
 
 class AppendRequest(RequestModel):
@@ -42,6 +62,14 @@ class AppendRequest(RequestModel):
     members: ReturnMembers = Field(default=["embedding", "tokens"], alias="return")
     """What to answer with beside the sequence numbers."""
     encoding_format: EncodingFormat = "float"
+
+
+class ForkedFrom(ResponseModel):
+    """Where a session left another."""
+
+    id: str
+    at_seq: int
+    """How many chunks the two share."""
 
 
 class Session(ResponseModel):
@@ -59,11 +87,20 @@ class Session(ResponseModel):
     memory_bytes: int | None
     """Size of its memory, whatever its length; null while its model is not served."""
     state_bytes: int
-    """Bytes the store keeps for it beside its answers: memory, running document vector, header."""
+    """Bytes of its state in the store: memory, running document vector, header. Beside it stand its answers, and as
+    many bytes again for each earlier state that is kept to be forked from."""
     created_at: float
     """Unix time, seconds."""
     updated_at: float
+    ttl_seconds: float | None
+    """How long it lives after its last append or its completion; null for ever."""
+    expires_at: float | None
+    """Unix time, seconds, at which it expires unless something is appended before; null for never."""
     metadata: dict[str, Any]
+    index: bool
+    """Whether `query` finds its nearest chunks."""
+    forked_from: ForkedFrom | None
+    """The session whose past it shares; null if it began by itself."""
     etag: str
     """Changes with every chunk, and when the session is completed."""
 

@@ -1,5 +1,6 @@
 """One append under its session's lock: load, decide, read, commit, chunk by chunk."""
 
+import asyncio
 import time
 from contextlib import suppress
 
@@ -8,7 +9,9 @@ import structlog
 from numpy.typing import NDArray
 
 from service.errors import Conflict, Gone, InternalError, ServiceError
+from service.failpoints import reach
 from service.ports import AppendCommand, AppendResult, ChunkAnswer, StageTimes
+from service.redaction import session_hash
 from service.sessions import protocol
 from service.sessions.answers import chunk_answer, chunk_record
 from service.sessions.append_tools import AppendTools
@@ -22,6 +25,8 @@ log = structlog.get_logger(__name__)
 
 _TRIES = 8
 """Times a chunk is decided anew after another owner of the session was faster."""
+_AFTERTHOUGHT_S = 0.25
+"""Longest time to find out how far a session came whose commit has failed."""
 
 
 class AppendRun:
@@ -47,6 +52,7 @@ class AppendRun:
         self._in_doubt = False
         self._held: tuple[str, SessionState] | None = None
         self._first_seq = 0
+        self._indexed = False
         self._kept: dict[int, ChunkRecord] = {}
         self._answers: list[ChunkAnswer] = []
         self._times = StageTimes()
@@ -70,7 +76,7 @@ class AppendRun:
             raise await self._placed(error) from error
         except Exception as error:
             # A bug: its text is for the log, the caller still learns how far the session came.
-            log.exception("append failed", session_id=self._command.session_id)
+            log.exception("append failed", session=session_hash(self._command.session_id))
             unnamed = InternalError("internal_error", "the append failed; the cause is in the log")
             raise await self._placed(unnamed) from error
         return AppendResult(
@@ -85,24 +91,27 @@ class AppendRun:
         """Return the error with how far the session came, where that can be told."""
         if self._in_doubt:
             self._record = None
-            # The caller is to hear of the first error, not of one more.
+            # The caller is to hear of the first error, not of one more, and soon also where the store hangs.
             with suppress(Exception):
-                self._record = await self._tools.store.get(
-                    self._command.tenant, self._command.session_id
-                )
+                async with asyncio.timeout(_AFTERTHOUGHT_S):
+                    self._record = await self._tools.store.get(
+                        self._command.tenant, self._command.session_id
+                    )
         return error if self._record is None else error.with_extras(next_seq=self._record.next_seq)
 
     async def _refresh(self) -> SessionRecord:
         """Read the header, which is cheap, and what is already stored of this request."""
         command, store = self._command, self._tools.store
         began = time.perf_counter()
-        record = known(await store.get(command.tenant, command.session_id), command.session_id)
+        found = await store.get(command.tenant, command.session_id)
+        record = known(found, command.session_id, self._tools.clock())
         if self._record is not None and self._record.incarnation != record.incarnation:
             raise Gone("session_deleted", f"session {record.id} was replaced meanwhile")
         self._record, self._in_doubt = record, False
         if self._untouched():
             # Numbers are assigned once: after the first commit they stand, whoever writes meanwhile.
             self._first_seq = await self._place(record)
+            self._indexed = await self._tools.is_indexed(record.tenant, record.id)
         if self._first_seq < record.next_seq:
             stored = await store.chunks(
                 command.tenant, command.session_id, self._first_seq, len(command.chunks)
@@ -160,9 +169,16 @@ class AppendRun:
         after = state.after(reading)
         chunk = chunk_record(record, self._digests[index], reading)
         blob = after.encode()
-        following = protocol.next_record(record, reading.tokens, len(blob), tools.clock())
+        now = tools.clock()
+        # Somebody may have been told meanwhile that it has expired: what is over does not come back.
+        protocol.require_open(record, now)
+        forgotten = tools.retention.forget_before(
+            record.next_seq + 1, self._first_seq, indexed=self._indexed
+        )
+        following = protocol.next_record(record, reading.tokens, len(blob), now, forgotten)
         if not await self._commit(record, following, blob, chunk):
             return None
+        reach("append.committed")
         self._record, self._held = following, (following.etag, after)
         tools.hot.put(following, after)
         self._answer(chunk, replayed=False)
@@ -186,12 +202,11 @@ class AppendRun:
             key=KeyRecord(key, self._request_digest, self._first_seq)
             if key is not None and self._untouched()
             else None,
-            forget_before=protocol.forget_before(
-                following.next_seq, tools.kept_answers, self._first_seq
-            ),
+            snapshots=tools.retention.snapshots_at(following.next_seq),
         )
         committed = False
         try:
+            reach("append.encoded")
             committed = await tools.store.commit(commit)
         finally:
             if not committed:

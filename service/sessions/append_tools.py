@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from service.ports import ModelInfo
 from service.sessions.hot import HotStates
 from service.sessions.observer import SessionObserver
+from service.sessions.origins import NO_TRAITS
 from service.sessions.reading import ChunkReader
 from service.sessions.recovery import Recovery
+from service.sessions.retention import Retention
 from service.sessions.stores.base import SessionStore
 
 
@@ -20,7 +22,7 @@ class AppendTools:
         reader: The model.
         info: What the model is; what it reads must have been begun with its fingerprint.
         hot: States beside the store.
-        kept_answers: Answers kept per session, None for all.
+        retention: What sessions keep of their past.
         clock: Unix time, seconds.
         observer: Told what happens.
         recovery: Reads states back from `store`.
@@ -30,7 +32,14 @@ class AppendTools:
     reader: ChunkReader
     info: ModelInfo
     hot: HotStates
-    kept_answers: int | None
+    retention: Retention
     clock: Callable[[], float]
     observer: SessionObserver
     recovery: Recovery
+
+    async def is_indexed(self, tenant: str, session_id: str) -> bool:
+        """Return whether a session is searched, where that makes a difference to what is kept of it."""
+        if self.retention.answers is None:
+            return False
+        traits = await self.store.traits(tenant, [session_id])
+        return traits.get(session_id, NO_TRAITS).indexed

@@ -23,6 +23,7 @@ from service.sessions.observer import SessionObserver, SilentObserver
 from service.sessions.protocol import chunk_digests
 from service.sessions.reading import ChunkReader
 from service.sessions.recovery import Recovery
+from service.sessions.retention import Retention
 from service.sessions.stores.base import SessionStore
 
 MOST_WAITING: Final = 64
@@ -39,7 +40,7 @@ class Appender:
         reader: The model.
         info: What the model is.
         hot: States beside the store; of this model only.
-        kept_answers: Answers a session keeps for retries, None for all.
+        retention: What sessions keep of their past; by default all answers and no snapshots.
         clock: Unix time, seconds.
         observer: Told of `append`, `replay`, `conflict`, `recover`, `lost` and of each chunk's time.
     """
@@ -51,7 +52,7 @@ class Appender:
         info: ModelInfo,
         hot: HotStates,
         *,
-        kept_answers: int | None = None,
+        retention: Retention | None = None,
         clock: Callable[[], float] = time.time,
         observer: SessionObserver | None = None,
     ) -> None:
@@ -62,7 +63,7 @@ class Appender:
             reader=reader,
             info=info,
             hot=hot,
-            kept_answers=kept_answers,
+            retention=retention or Retention(),
             clock=clock,
             observer=listener,
             recovery=Recovery(store, clock, listener),

@@ -99,7 +99,7 @@ def encode(state: StateArrays) -> bytes:
     Raises:
         ValueError: There are too many parts, or one has a name or a shape that the format has no room for.
     """
-    _require_room(state.shape)
+    require_room(state.shape)
     parts = sorted(state.parts.items())
     body = b"".join(
         (
@@ -179,7 +179,7 @@ def _read_list(blob: bytes, count: int) -> tuple[dict[str, tuple[int, ...]], int
             offset += 2 + length
             shape[name.decode("ascii")] = struct.unpack_from(f"<{axes}I", blob, offset)
             offset += 4 * axes
-        _require_room(shape)
+        require_room(shape)
     except (struct.error, ValueError) as error:
         raise CorruptState(f"the list of parts is wrong: {error}") from error
     if len(shape) != count or list(shape) != sorted(shape):
@@ -187,7 +187,7 @@ def _read_list(blob: bytes, count: int) -> tuple[dict[str, tuple[int, ...]], int
     return shape, offset
 
 
-def _require_room(shape: MemoryShape) -> None:
+def require_room(shape: MemoryShape) -> None:
     """Refuse what the format cannot hold.
 
     Raises:

@@ -51,11 +51,12 @@ class Completion:
             Conflict: `request_in_progress` if appends keep winning.
         """
         for _ in range(_TRIES):
-            record = known(await self._store.get(tenant, session_id), session_id)
+            now = self._clock()
+            record = known(await self._store.get(tenant, session_id), session_id, now)
             if record.completed:
                 return record
             require_etag(record, if_match)
-            following = completed_record(record, self._clock())
+            following = completed_record(record, now)
             if await self._store.complete(following, expected_version=record.version):
                 self._observer.event("complete")
                 return following

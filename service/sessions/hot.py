@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from dataclasses import dataclass
 
+from service.failpoints import reach
 from service.sessions.observer import SessionObserver, SilentObserver
 from service.sessions.records import SessionRecord
 from service.sessions.state import SessionState
@@ -61,6 +62,7 @@ class HotStates:
             _, oldest = self._entries.popitem(last=False)
             self._nbytes -= oldest.state.nbytes
             self._observer.event("evict")
+            reach("hot.evict")
 
     def drop(self, tenant: str, session_id: str) -> None:
         """Forget a session's state, if it is held."""

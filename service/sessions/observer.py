@@ -3,7 +3,20 @@
 from typing import Literal, Protocol
 
 SessionEvent = Literal[
-    "create", "append", "replay", "conflict", "complete", "delete", "lost", "recover", "evict"
+    "create",
+    "append",
+    "replay",
+    "conflict",
+    "complete",
+    "delete",
+    "lost",
+    "recover",
+    "evict",
+    "fork",
+    "export",
+    "import",
+    "expire",
+    "forget",
 ]
 
 
@@ -14,7 +27,8 @@ class SessionObserver(Protocol):
         """Note one event.
 
         `append` and `replay` are told per chunk, `recover` when a state was read from the store
-        because it was not hot, `evict` when a hot state made room (the store still has it).
+        because it was not hot, `evict` when a hot state made room (the store still has it), `expire` when a sweep
+        removed what was left of a session past its time, `forget` when it removed an old tombstone.
         """
         ...
 

@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from service.errors import BadRequest, Conflict, Gone, PreconditionFailed, Unprocessable
+from service.sessions.lifetimes import is_expired
 from service.sessions.records import ChunkRecord, KeyRecord, SessionRecord, SessionStatus
+from service.sessions.refusals import model_changed
 
 ANY_ETAG = "*"
 
@@ -56,20 +58,31 @@ def request_digest(digests: Sequence[bytes]) -> bytes:
     return hashlib.sha256(b"".join(digests)).digest()
 
 
-def require_open(record: SessionRecord) -> None:
-    """Refuse tombstones.
+def require_open(record: SessionRecord, now: float) -> None:
+    """Refuse tombstones, and what is past its time at `now`, whether it was swept or not.
 
     Raises:
-        Gone: `session_deleted` or `session_lost`.
+        Gone: `session_deleted`, `session_expired` or `session_lost`.
     """
+    if is_expired(record, now):
+        raise Gone(
+            "session_expired",
+            f"session {record.id} expired; read the document again into a new session, with a longer ttl_seconds "
+            "if it may pause that long",
+        )
     if record.status == "deleted":
         raise Gone("session_deleted", f"session {record.id} was deleted")
     if record.status == "lost":
-        raise Gone(
-            "session_lost",
-            f"the stored state of session {record.id} did not verify; read the document again into "
-            "a new session",
-        )
+        raise session_lost(record.id)
+
+
+def session_lost(session_id: str) -> Gone:
+    """Return what is said of a session of which something stored does not verify."""
+    return Gone(
+        "session_lost",
+        f"what is stored of session {session_id} did not verify; read the document again into a new session, "
+        "and delete this one",
+    )
 
 
 def require_model(record: SessionRecord, fingerprint: str) -> None:
@@ -79,15 +92,7 @@ def require_model(record: SessionRecord, fingerprint: str) -> None:
         Conflict: `model_changed`, with both fingerprints.
     """
     if record.fingerprint != fingerprint:
-        raise Conflict(
-            "model_changed",
-            f"session {record.id} was begun with another version of model {record.model}; its memory "
-            "means nothing to this one",
-            extras={
-                "stored_fingerprint": record.fingerprint,
-                "current_fingerprint": fingerprint,
-            },
-        )
+        raise model_changed(f"session {record.id}", record.model, record.fingerprint, fingerprint)
 
 
 def require_etag(record: SessionRecord, if_match: tuple[str, ...] | None) -> None:
@@ -205,8 +210,13 @@ def require_read(record: SessionRecord, kept: ChunkRecord | None, seq: int, dige
     raise _out_of_sequence(record, seq, reason).with_extras(next_seq=record.next_seq)
 
 
-def next_record(record: SessionRecord, tokens: int, state_bytes: int, now: float) -> SessionRecord:
-    """Return the record after a chunk of `tokens` content tokens was committed at `now`."""
+def next_record(
+    record: SessionRecord, tokens: int, state_bytes: int, now: float, forget_before: int = 0
+) -> SessionRecord:
+    """Return the record after a chunk of `tokens` content tokens was committed at `now`.
+
+    Answers before `forget_before` are kept no longer.
+    """
     return replace(
         record,
         version=record.version + 1,
@@ -214,6 +224,7 @@ def next_record(record: SessionRecord, tokens: int, state_bytes: int, now: float
         tokens=record.tokens + tokens,
         state_bytes=state_bytes,
         updated_at=now,
+        kept_from=max(record.kept_from, forget_before),
     )
 
 
@@ -225,10 +236,33 @@ def completed_record(record: SessionRecord, now: float) -> SessionRecord:
 def tombstone(record: SessionRecord, status: SessionStatus, now: float) -> SessionRecord:
     """Return the record of a session that is over.
 
-    A lost one is in quarantine: only what was deleted on purpose is forgotten.
+    A lost one is in quarantine: only what was deleted on purpose or outlived its time is forgotten. When an expired one
+    ended does not depend on when that was found.
     """
-    grave = replace(record, status=status, version=record.version + 1, updated_at=now)
-    return replace(grave, metadata="{}", state_bytes=0) if status == "deleted" else grave
+    grave = replace(record, status=status, version=record.version + 1)
+    if status == "lost":
+        return replace(grave, updated_at=now)
+    emptied = replace(grave, metadata="{}", state_bytes=0, kept_from=grave.next_seq)
+    return emptied if status == "expired" else replace(emptied, updated_at=now)
+
+
+def lost_record(tenant: str, session_id: str, incarnation: str, now: float) -> SessionRecord:
+    """Return what stands for a session whose own record does not verify, until it is deleted."""
+    return SessionRecord(
+        tenant=tenant,
+        id=session_id,
+        incarnation=incarnation,
+        model="",
+        fingerprint="",
+        status="lost",
+        version=0,
+        next_seq=0,
+        tokens=0,
+        created_at=now,
+        updated_at=now,
+        metadata="{}",
+        state_bytes=0,
+    )
 
 
 def forget_before(next_seq: int, kept_answers: int | None, request_first_seq: int) -> int:

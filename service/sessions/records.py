@@ -1,9 +1,12 @@
 """What a store keeps, as plain values: sessions without their state, chunks with their answers."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
-SessionStatus = Literal["open", "deleted", "lost"]
+SessionStatus = Literal["open", "deleted", "lost", "expired"]
+
+TOMBSTONE_SECONDS: Final = 86_400.0
+"""How long a session that is over is remembered, unless it was begun with another time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,8 +19,9 @@ class SessionRecord:
         incarnation: Random, chosen at creation: two sessions never share it, whatever their ids.
         model: Id of the model that reads it.
         fingerprint: The model's fingerprint when the session began.
-        status: `open`; `deleted` or `lost` records are tombstones: of a deleted session nothing else is
-            left, of a lost one everything is kept in quarantine and nothing is answered.
+        status: `open`; the others are tombstones: of a deleted or expired session nothing else is left, of a lost
+            one everything is kept in quarantine and nothing is answered. An open record may be past its time: ask
+            `lifetimes.is_expired`, not the status.
         version: Grows by one with each commit; what compare-and-set compares.
         next_seq: Chunks read so far.
         tokens: Content tokens read so far.
@@ -26,6 +30,10 @@ class SessionRecord:
         metadata: The client's own JSON object, as text.
         state_bytes: Size of the stored state; 0 once deleted.
         completed: True once no more chunks are taken; what was read stays readable.
+        ttl_seconds: How long it lives after its last commit; None for ever.
+        ends_at: Unix time at which it ends however busy it is; None for never.
+        tombstone_seconds: How long it is remembered once it is over; then its id is free again.
+        kept_from: Number of the first chunk whose answer is kept; those before are not, and all from it on are.
     """
 
     tenant: str
@@ -42,6 +50,27 @@ class SessionRecord:
     metadata: str
     state_bytes: int
     completed: bool = False
+    ttl_seconds: float | None = None
+    ends_at: float | None = None
+    tombstone_seconds: float = TOMBSTONE_SECONDS
+    kept_from: int = 0
+
+    @property
+    def expires_at(self) -> float | None:
+        """Unix time from which it has expired unless something is committed before; None for never."""
+        idle = None if self.ttl_seconds is None else self.updated_at + self.ttl_seconds
+        return min((end for end in (idle, self.ends_at) if end is not None), default=None)
+
+    @property
+    def forget_at(self) -> float | None:
+        """Unix time from which nobody need remember it; None for never."""
+        over_at = self.updated_at if self.status == "deleted" else self.expires_at
+        return None if over_at is None else over_at + self.tombstone_seconds
+
+    @property
+    def due_at(self) -> float | None:
+        """Unix time at which a sweep has something to do with it; None for never."""
+        return self.expires_at if self.status == "open" else self.forget_at
 
     @property
     def etag(self) -> str:

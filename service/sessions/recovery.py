@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from service.errors import Conflict, NotFound, Unavailable
+from service.failpoints import reach
 from service.sessions.codec import (
     NO_MEMORY,
     CorruptState,
@@ -11,6 +12,7 @@ from service.sessions.codec import (
     UnsupportedState,
     decode,
 )
+from service.sessions.lifetimes import is_forgotten
 from service.sessions.observer import SessionObserver
 from service.sessions.protocol import require_open, tombstone
 from service.sessions.records import SessionRecord
@@ -19,17 +21,27 @@ from service.sessions.stores.base import SessionStore
 _TRIES = 4
 
 
-def known(record: SessionRecord | None, session_id: str) -> SessionRecord:
-    """Return an open session's record.
+def remembered(record: SessionRecord | None, session_id: str, now: float) -> SessionRecord:
+    """Return a session's record, open or a tombstone.
 
     Raises:
-        NotFound: `session_not_found`; also where the session is another tenant's.
-        Gone: `session_deleted` or `session_lost`.
+        NotFound: `session_not_found`; also where the session is another tenant's, and once its tombstone is old.
     """
-    if record is None:
+    if record is None or is_forgotten(record, now):
         raise NotFound("session_not_found", f"there is no session {session_id}")
-    require_open(record)
     return record
+
+
+def known(record: SessionRecord | None, session_id: str, now: float) -> SessionRecord:
+    """Return the record of a session that is open at `now`.
+
+    Raises:
+        NotFound: As `remembered`.
+        Gone: `session_deleted`, `session_expired` or `session_lost`.
+    """
+    found = remembered(record, session_id, now)
+    require_open(found, now)
+    return found
 
 
 class Recovery:
@@ -70,9 +82,11 @@ class Recovery:
         suspect = None
         for _ in range(_TRIES):
             row = await self._store.get_with_state(tenant, session_id)
-            record = known(row and row[0], session_id)
+            record = known(row and row[0], session_id, self._clock())
             try:
-                return record, _verified(record, row[1] if row else b"", shape)
+                arrays = _verified(record, row[1] if row else b"", shape)
+                reach("recovery.load")
+                return record, arrays  # noqa: TRY300 - the one way out of the loop
             except CorruptState:
                 # One bad read may be the disk's or the memory's slip; the row itself is bad if a
                 # second read of the same version is.

@@ -31,7 +31,7 @@ async def snapshot(tools: AppendTools, tenant: str, session_id: str) -> Snapshot
 
     Raises:
         NotFound: `session_not_found`.
-        Gone: `session_deleted`; `session_lost` also if the state does not verify.
+        Gone: `session_deleted`, `session_expired`; `session_lost` also if the state does not verify.
         Conflict: `model_changed`, or `request_in_progress` if it changes faster than it can be judged.
         Unavailable: `store_unavailable`.
     """
@@ -55,7 +55,7 @@ async def current(tools: AppendTools, tenant: str, session_id: str) -> SessionRe
         NotFound, Gone: As `known`.
         Conflict: `model_changed`.
     """
-    record = known(await tools.store.get(tenant, session_id), session_id)
+    record = known(await tools.store.get(tenant, session_id), session_id, tools.clock())
     try:
         require_model(record, tools.info.fingerprint)
     except Conflict:

@@ -16,8 +16,8 @@ from tests.models.recall.heads import attach_head
 
 VARIANTS = [
     (name, rule)
-    for name, variant in variants().items()
-    for rule in (MEMORY_RULES if variant.attention_has_memory else ["linear"])
+    for name in variants()
+    for rule in (MEMORY_RULES if tiny(name).layers_write else ["linear"])
 ]
 
 
@@ -36,11 +36,6 @@ def segment(length: int, seed: int) -> Segment:
     generator = torch.Generator().manual_seed(seed)
     ids = torch.randint(2, TINY.vocabulary, (length,), generator=generator).tolist()
     return Segment((0, *ids, 1))
-
-
-def remembers_in_layers(encoder: Encoder) -> bool:
-    """Tell whether the attention has a memory; a reader's is above the layers."""
-    return any(block.attention.has_memory for block in encoder.layers)
 
 
 def rule_of(encoder: Encoder) -> MemoryRule:
@@ -121,10 +116,11 @@ def test_inspect_says_how_forward_came_to_its_result(encoder: Encoder):
                 )
                 torch.testing.assert_close(shown.weights, torch.softmax(shown.scores, -1))
             share = found.memory_share
-            assert (share is not None) == remembers_in_layers(encoder)
+            assert (share is not None) == encoder.attention_has_memory
             if share is not None:
                 assert share.shape == found.outputs.shape[:2]
-                assert ((share > 0) & (share < 1)).all() if warm else (share == 0).all()
+                recalls = warm and encoder.layers_write
+                assert ((share > 0) & (share < 1)).all() if recalls else (share == 0).all()
             attended = block.attention.output(found.outputs.transpose(0, 1).flatten(1))
             x = block.finish(x, attended)
         output = encoder([item], memory and [memory])
@@ -197,7 +193,7 @@ def test_memories_are_float32_also_where_the_rest_is_computed_in_half(encoder: E
     with torch.autocast("cpu", torch.bfloat16):
         [memory] = encoder([segment(7, 1)], [nothing]).memories or []
     assert {part.dtype for part in memory.parts.values()} == {torch.float32}
-    if not remembers_in_layers(encoder):
+    if not encoder.layers_write:
         return
     attention, x = encoder.layers[0].attention, torch.randn(9, TINY.width)
     parts = {name: part[0] for name, part in nothing.parts.items()}
@@ -215,7 +211,7 @@ def test_memories_are_float32_also_where_the_rest_is_computed_in_half(encoder: E
 
 def test_cls_and_sep_are_never_written(encoder: Encoder):
     """Whatever stands at the ends of a segment, the first layer's memory holds its content alone."""
-    if not remembers_in_layers(encoder):
+    if not encoder.layers_write:
         return
     words = segment(7, 1)
     nothing = encoder.empty_memory()

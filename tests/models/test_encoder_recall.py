@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.config import DEFAULT_WEIGHTS
+from models.config import DEFAULT_WEIGHTS, AttentionOptions
 from models.encoder import Encoder
 from models.loading import WITHOUT, LoadedEncoder, load_encoder
 from models.memory import Memory
@@ -27,7 +27,8 @@ def model() -> LoadedEncoder:
 
 @pytest.fixture
 def encoder() -> Encoder:
-    found = tiny("infini-plus")
+    # What was read changes the layers above the head's alone: it finds states as they are in a question.
+    found = tiny("infini-plus", AttentionOptions(gate_logit=0.3, memory_from=1))
     attach_head(found)
     return found.eval().requires_grad_(requires_grad=False)
 
@@ -55,7 +56,7 @@ def test_a_batch_and_the_slow_twin_write_what_the_head_does(encoder: Encoder):
 
 
 def test_vectors_and_the_other_parts_are_as_without_a_head(encoder: Encoder):
-    plain = tiny("infini-plus")
+    plain = tiny("infini-plus", AttentionOptions(memory_from=1))
     plain.load_state_dict(
         {k: v for k, v in encoder.state_dict().items() if not k.startswith("recall.")}
     )
@@ -92,6 +93,17 @@ def test_the_packaged_model_remembers_a_number_over_many_segments(model: LoadedE
         )
 
 
+def test_what_was_read_does_not_reach_the_states_that_the_head_reads(model: LoadedEncoder):
+    assert model.encoder.recall is not None
+    [[asked]] = model.tokenizer.segments(["What is the door code of Ida Holm?"])
+    depth = model.encoder.recall.options.layer
+    [fresh] = model.encoder.states([asked], depth)
+    [begun] = model.encoder.states([asked], depth, begun=True)
+    assert torch.equal(begun, fresh)
+    [above] = model.encoder.states([asked], depth + 1, begun=True)
+    assert not torch.equal(above, model.encoder.states([asked], depth + 1)[0])
+
+
 def test_a_head_is_loaded_only_for_the_base_and_the_variant_it_belongs_to(
     model: LoadedEncoder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
@@ -101,11 +113,12 @@ def test_a_head_is_loaded_only_for_the_base_and_the_variant_it_belongs_to(
     assert untrained.encoder.recall is None
     assert "recall" not in {name.split(".")[0] for name in untrained.encoder.state_dict()}
     own = tmp_path / "own.safetensors"
-    parts = adapter_parameters(untrained.encoder).items()
-    reader = {name: tensor for name, tensor in parts if name.startswith("reader.")}
-    save_adapter(reader, AdapterHeader("infini-plus", model.base_sha256, "dot"), own)
+    upper = AttentionOptions(memory_from=model.encoder.recall.options.layer)
+    parts = adapter_parameters(load_encoder("infini-plus", DEFAULT_WEIGHTS, upper, WITHOUT).encoder)
+    header = AdapterHeader("infini-plus", model.base_sha256, "dot", upper.memory_from)
+    save_adapter(parts, header, own)
     assert load_encoder("infini-plus", DEFAULT_WEIGHTS, adapter=str(own)).encoder.recall
-    monkeypatch.setattr("models.loading.packaged_recall", lambda _base: None)
+    monkeypatch.setattr("models.loading.packaged_recall", lambda *_: None)
     another = load_encoder("infini-plus", DEFAULT_WEIGHTS)
     assert another.encoder.recall is None
     assert another.fingerprint != model.fingerprint

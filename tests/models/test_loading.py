@@ -1,6 +1,7 @@
 """From names to an encoder: which adapter and which figures belong to it, and what tells models apart."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from models.encoder import EncoderOutput
 from models.errors import WeightsError
 from models.loading import LoadedEncoder, check_model, load_encoder
 from models.variants import variants
+from models.weights import AdapterHeader, adapter_parameters, save_adapter
 from tests.models.attention.layers import words
 from tests.models.conftest import WEIGHTS
 from tests.models.small import write_checkpoint
@@ -87,15 +89,39 @@ def test_the_base_has_one_fingerprint_under_all_variants(base: Path):
     assert len({encoder.fingerprint for encoder in loaded}) == len(variants())
 
 
-@pytest.mark.parametrize("name", ["causal", "infini-plus"])
-def test_score_functions_tell_models_apart_and_idle_options_do_not(base: Path, name: str):
-    def of(options: AttentionOptions) -> str:
-        return load_encoder(name, str(base), options, adapter="none").fingerprint
+@pytest.mark.parametrize(
+    ("name", "idle", "live"),
+    [
+        ("causal", {"gate_logit": 1.0, "memory_from": 9}, ()),
+        ("infini-plus", {}, ({"gate_logit": 1.0}, {"memory_from": 1})),
+    ],
+)
+def test_score_functions_tell_models_apart_and_idle_options_do_not(
+    base: Path, name: str, idle: dict[str, Any], live: tuple[dict[str, Any], ...]
+):
+    def of(**options: Any) -> str:
+        return load_encoder(
+            name, str(base), AttentionOptions(**options), adapter="none"
+        ).fingerprint
 
-    plain = of(AttentionOptions())
-    assert of(AttentionOptions(score="cosine")) != plain
-    idle = AttentionOptions(memory_rule="delta", gate_logit=1.0, memory_from=9, memory_rank=4)
-    assert of(idle) == plain
+    plain = of()
+    assert of(memory_rule="delta", memory_rank=4, **idle) == plain
+    apart = [of(**options) for options in ({"score": "cosine"}, *live)]
+    assert len({plain, *apart}) == 1 + len(apart)
+
+
+def test_an_adapter_of_infini_plus_without_gates_is_refused(base: Path, tmp_path: Path):
+    file = tmp_path / "reader.safetensors"
+    model = load_encoder("infini-plus", str(base), adapter="none")
+    reader = {
+        name: parameter
+        for name, parameter in adapter_parameters(model.encoder).items()
+        if name.startswith("reader.")
+    }
+    save_adapter(reader, AdapterHeader("infini-plus", model.base_sha256, "dot"), file)
+    missing = "; ".join(f"missing blocks.{i}.attention.beta" for i in range(2))
+    with pytest.raises(WeightsError, match=f"reader.safetensors: {missing}$"):
+        load_encoder("infini-plus", str(base), adapter=str(file))
 
 
 @pytest.mark.parametrize("adapter", ["./nowhere.safetensors", ""])

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from models.attention import ATTENTIONS
+from models.attention.attenuated import AttenuatedAttention
 from models.attention.infini import InfiniAttention
 from models.attention.multi_head import MultiHeadAttention
 from models.config import AttentionOptions
@@ -22,7 +23,10 @@ def test_every_attention_is_a_variant_and_all_say_what_they_are():
         assert found[name].attention is attention
         assert found[name].attention_has_memory == attention.has_memory
         assert found[name].summary in str(attention.__doc__)
-    assert found["infini-plus"].summary in str(ContextReader.__doc__)
+    layers, reader = AttenuatedAttention.__doc__, ContextReader.__doc__
+    assert found["infini-plus"].summary == " ".join(
+        str(part).splitlines()[0] for part in (layers, reader)
+    )
     for variant in found.values():
         assert len(variant.summary) > 10
         assert "\n" not in variant.summary

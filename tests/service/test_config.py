@@ -9,7 +9,9 @@ from models.checkpoints import packaged
 from models.config import MemoryRuleName
 from models.memory import MEMORY_RULES
 from models.variants import variants
-from service.config import ModelConfig, ServiceConfig, load_config
+from service.config import ModelConfig, ServiceConfig, client_api_key, load_config
+from service.config_access import EdgeConfig
+from service.config_sessions import SessionsConfig
 from service.errors import ConfigError
 
 KEYS = {
@@ -17,6 +19,7 @@ KEYS = {
     "port",
     "data_dir",
     "gateways",
+    "failpoints",
     "models.id",
     "models.attention",
     "models.weights",
@@ -28,15 +31,42 @@ KEYS = {
     "engine.queue_tokens",
     "engine.threads",
     "sessions.store",
+    "sessions.durability",
+    "sessions.ttl_seconds",
+    "sessions.max_age_seconds",
+    "sessions.tombstone_seconds",
+    "sessions.sweep_seconds",
     "sessions.hot_bytes",
     "sessions.kept_answers",
+    "sessions.snapshots",
+    "sessions.snapshot_every",
+    "sessions.index_chunks",
+    "sessions.index_bytes",
+    "sessions.state_secret_file",
+    "sessions.state_token_seconds",
     "limits.body_bytes",
+    "limits.import_bytes",
     "limits.body_seconds",
     "limits.texts",
     "limits.chunks",
     "limits.attention_tokens",
     "limits.answer_numbers",
     "log_level",
+    "log_salt",
+    "auth.keys_file",
+    "quotas.requests_per_second",
+    "quotas.tokens_per_minute",
+    "quotas.open_sessions",
+    "edge.allowed_hosts",
+    "edge.connections",
+    "edge.head_bytes",
+    "edge.head_seconds",
+    "edge.held_bytes",
+    "edge.headers",
+    "edge.url_bytes",
+    "edge.idle_seconds",
+    "edge.linger_seconds",
+    "edge.unread_seconds",
 }
 
 
@@ -126,6 +156,36 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, complaint: str):
         load_config(write(tmp_path, text))
 
 
+@pytest.mark.parametrize(
+    ("store", "backend"),
+    [
+        ("sqlite", "sqlite"),
+        ("sqlite:/data/s.db", "sqlite"),
+        ("redis://host:6379/0", "redis"),
+        ("rediss://user:secret@host/1", "redis"),
+        ("unix:///run/redis.sock?db=1&password=secret", "redis"),
+    ],
+)
+def test_where_sessions_live(store: str, backend: str):
+    config = SessionsConfig(store=store)
+    assert config.backend == backend
+    assert "secret" not in config.shown_store
+
+
+@pytest.mark.parametrize(
+    "store", ["redis:", "redis://", "unix://run/redis.sock", "memory", "http://x"]
+)
+def test_where_sessions_cannot_live(tmp_path: Path, store: str):
+    with pytest.raises(ConfigError, match=r"sessions\.store"):
+        load_config(write(tmp_path, f"sessions: {{store: '{store}'}}"))
+
+
+def test_a_life_is_no_longer_than_the_longest(tmp_path: Path):
+    with pytest.raises(ConfigError, match="ttl_seconds must not be longer than max_age_seconds"):
+        load_config(write(tmp_path, "sessions: {ttl_seconds: 61, max_age_seconds: 60}"))
+    assert load_config(write(tmp_path, "sessions: {ttl_seconds: 60}")).sessions.ttl_seconds == 60
+
+
 def test_an_unknown_variable_is_an_error_too(monkeypatch):
     monkeypatch.setenv("LONGSTREAM_ENGIN__THREADS", "1")
     with pytest.raises(
@@ -142,6 +202,46 @@ def test_a_missing_file_is_named(tmp_path: Path):
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
 def test_loopback_needs_no_keys(host: str):
     assert ServiceConfig(host=host).host == host
+
+
+def test_other_addresses_need_keys(tmp_path: Path):
+    host = "0.0.0.0"  # noqa: S104 - what is tested
+    with pytest.raises(ConfigError, match=r"longstream keys create.*auth\.keys_file"):
+        load_config(host=host)
+    file = write(tmp_path, "auth: {keys_file: ~/keys.yaml}\nhost: 0.0.0.0")
+    config = load_config(file)
+    assert config.host == host
+    assert config.auth.keys_file == Path.home() / "keys.yaml"
+
+
+def test_hosts_are_those_of_this_machine_on_loopback_only():
+    edge = ServiceConfig().edge
+    local = frozenset({"localhost", "127.0.0.1", "[::1]"})
+    assert edge.hosts("127.0.0.1") == local
+    assert edge.hosts("::1") == local
+    assert edge.hosts("127.8.8.8") == local | {"127.8.8.8"}
+    assert edge.hosts("192.0.2.1") is None
+    named = EdgeConfig(allowed_hosts=("Text.Example ",))
+    # The command itself asks the address it listens on whether it is ready.
+    assert named.hosts("192.0.2.1") == local | {"192.0.2.1", "text.example"}
+    assert named.hosts("127.0.0.1") == local | {"text.example"}
+    assert EdgeConfig(allowed_hosts=("*",)).hosts("127.0.0.1") is None
+
+
+def test_the_key_of_the_commands_is_no_key_of_the_tree(monkeypatch):
+    assert client_api_key() is None
+    monkeypatch.setenv("LONGSTREAM_API_KEY", "lsk_abcd_x")
+    assert client_api_key() == "lsk_abcd_x"
+    assert load_config() == ServiceConfig()
+
+
+def test_failpoints_are_for_this_machine_alone(tmp_path: Path):
+    assert ServiceConfig().failpoints is None
+    assert ServiceConfig(failpoints=tmp_path).failpoints == tmp_path
+    with pytest.raises(ConfigError, match="failpoints end processes"):
+        load_config(write(tmp_path, f"host: 127.0.0.2\nfailpoints: {tmp_path}"))
+    with pytest.raises(ConfigError, match="failpoints end processes"):
+        load_config(write(tmp_path, f"auth: {{keys_file: keys.yaml}}\nfailpoints: {tmp_path}"))
 
 
 def test_variables_that_contradict_each_other_are_named(monkeypatch):

@@ -94,6 +94,8 @@ def test_encoder_methods_reach_their_series():
     metrics.store_operation("complete", 0.002)
     metrics.store_operation("commit", 0.001)
     metrics.store_error("commit")
+    metrics.store_circuit(is_open=True)
+    metrics.event("expire")
     text = metrics.exposition()
     infini = {"model": "infini"}
     commit = {"op": "commit", "backend": "memory"}
@@ -120,6 +122,8 @@ def test_encoder_methods_reach_their_series():
     assert _value(text, "state_checksum_failures_total") == 1
     assert _value(text, "store_operation_duration_seconds_count", **commit) == 1
     assert _value(text, "store_errors_total", **commit) == 1
+    assert _value(text, "store_circuit_open", backend="memory") == 1
+    assert _value(text, "session_events_total", event="expire") == 1
     resident = _value(text, "process_resident_memory_bytes")
     assert resident is not None
     assert resident > 1e6

@@ -48,7 +48,7 @@ class Bench:
 
     @cached_property
     def layers(self) -> SharedLayers:
-        """Of the base and of models that share theirs, and what they made of the set so far."""
+        """Of models that share theirs, and what they made of the set so far."""
         return SharedLayers()
 
     @property

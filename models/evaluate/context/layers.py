@@ -8,7 +8,7 @@ from torch import Tensor
 
 from models.encoder import Encoder, EncoderOutput
 from models.memory import Memory
-from models.packing import Segment, pack
+from models.packing import Packing, Segment
 
 
 @dataclass
@@ -16,7 +16,6 @@ class _Layers:
     """The layers of some encoders, and what they made of segments, by whether something was read before."""
 
     encoder: Encoder
-    parameters: dict[str, Tensor]
     kept: dict[tuple[Segment, bool], Tensor] = field(default_factory=dict)
 
     def states(self, segments: Sequence[Segment], begun: Sequence[bool]) -> list[Tensor]:
@@ -33,14 +32,15 @@ class _Layers:
 
 
 class SharedLayers:
-    """Keeps what layers make of segments, for encoders without memory and those that only have it above their layers.
+    """Keeps what layers make of segments, for encoders whose layers keep nothing of what they read.
 
-    Those are read many times, with one memory after another, and none of them reaches the layers. What is kept grows
-    with the set: 1,536 bytes a token of width 384, for each kind of layers.
+    Those are read many times, with one memory after another, of which the layers heed no more than whether something
+    was read. What is kept grows with the set: 1,536 bytes a token of width 384, for each kind of layers, and twice that
+    where segments are read with something before them and with nothing.
     """
 
     def __init__(self) -> None:
-        self._known: list[_Layers] = []
+        self._of: dict[Encoder, _Layers] = {}
 
     @staticmethod
     def serve(encoder: Encoder) -> bool:
@@ -52,31 +52,35 @@ class SharedLayers:
     ) -> EncoderOutput:
         """Do what an encoder that this serves does, except to write a recall memory, which no vector depends on."""
         begun = [memory.tokens_seen > 0 for memory in memories or ()] or [False] * len(segments)
-        states = self._of(encoder).states(segments, begun)
-        sums = torch.stack([x.sum(0) for x in states])
-        x, (_, packing) = torch.cat(states), pack(segments)
-        if memories is None or encoder.reader is None:
+        states = self._layers(encoder).states(segments, begun)
+        sums, x = torch.stack([own.sum(0) for own in states]), torch.cat(states)
+        if memories is None:
             return EncoderOutput(sums, x, None)
-        added, read = encoder.reader(x, sums, packing, memories)
         after = [
-            Memory({**before.parts, **own}, before.tokens_seen + segment.content_tokens)
-            for before, own, segment in zip(memories, read, segments, strict=True)
+            Memory(memory.parts, memory.tokens_seen + segment.content_tokens)
+            for memory, segment in zip(memories, segments, strict=True)
         ]
-        return EncoderOutput(sums + added, x, after)
+        packing = Packing(tuple(len(segment.ids) for segment in segments))
+        return encoder.add_context(EncoderOutput(sums, x, after), packing, memories)
 
-    def _of(self, encoder: Encoder) -> _Layers:
-        above = ("reader.", "recall.")
-        own = {
-            name: tensor
-            for name, tensor in encoder.state_dict().items()
-            if not name.startswith(above)
-        }
-        for known in self._known:
-            if known.encoder is encoder or _equal(known.parameters, own):
-                return known
-        self._known.append(_Layers(encoder, own))
-        return self._known[-1]
+    def _layers(self, encoder: Encoder) -> _Layers:
+        if encoder not in self._of:
+            alike = (known for known in self._of.values() if _same(known.encoder, encoder))
+            self._of[encoder] = next(alike, _Layers(encoder))
+        return self._of[encoder]
 
 
-def _equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+def _same(one: Encoder, other: Encoder) -> bool:
+    """Tell whether the layers of two encoders compute the same: they are of the same kinds, with the same weights."""
+    kinds, others = ([type(block.attention) for block in of.layers] for of in (one, other))
+    tensors, theirs = _tensors(one), _tensors(other)
+    return (
+        kinds == others
+        and tensors.keys() == theirs.keys()
+        and all(torch.equal(tensors[name], theirs[name]) for name in tensors)
+    )
+
+
+def _tensors(encoder: Encoder) -> dict[str, Tensor]:
+    above = ("reader.", "recall.")
+    return {n: x for n, x in encoder.state_dict().items() if not n.startswith(above)}

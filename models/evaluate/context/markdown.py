@@ -59,10 +59,11 @@ _HOW: Final = f"""\
 * Chunks are ranked among all chunks of the set, and *in document* among those of the query's own document. Queries are
   encoded by the base, whatever encodes the chunks.
 * Every row reads all of every chunk, the ends of long ones included.
-* `chunk alone` + a · context: both at unit length. `attenuated attention` takes a share g of all attention outputs
-  away behind a document's first segment and remembers nothing. `overlapping windows` and `late chunking` encode other
-  cuts of the same tokens; what stands at the end of a chunk falls to the next window where windows overlap, and is
-  missed. `title prefix` is told the title, which a stream does not tell, and is no candidate for the best free row.
+* `chunk alone` + a · context: both at unit length. `attenuated attention` takes a share g of the attention outputs of
+  all layers, or of the upper ones, away behind a document's first segment, and remembers nothing.
+  `overlapping windows` and `late chunking` encode other cuts of the same tokens; what stands at the end of a chunk
+  falls to the next window where windows overlap, and is missed. `title prefix` is told the title, which a stream does
+  not tell, and is no candidate for the best free row.
 * `memory off` reads every segment with an empty memory, `another document's memory` with what another document of the
   set left after as many chunks, `read-out zero` with a memory that counts and holds nothing.
 * Gains are in bold where their interval leaves out zero and at least {FEW} documents are behind it; intervals of fewer

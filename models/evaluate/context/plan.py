@@ -11,7 +11,9 @@ from models.evaluate.errors import EvaluationError
 from models.evaluate.variant import Variant
 
 GATES: Final = (0.05, 0.1, 0.12, 0.2, 0.27, 0.35)
-"""Shares of attention that are taken away where attenuation is looked at by itself."""
+"""Shares of attention that are taken away in all layers where attenuation is looked at by itself."""
+UPPER_GATES: Final = (0.2, 0.35, 0.5)
+"""The same in the upper half of the layers alone, where `infini-plus` takes some away, too."""
 POSITIONS: Final = (0, 5_000, 20_000, 100_000)
 """Tokens read before a document, where gains by position are asked for."""
 FAR: Final = (500_000,)
@@ -28,8 +30,8 @@ class ContextPlan:
         sets: Retrieval sets with the names of their documents.
         pairs: Sentence pairs that an empty memory must not change, or None.
         base: The checkpoint as it is; encodes the queries, and the chunks alone.
-        attenuate: From a gate g in (0, 1) to a variant with memory, of the checkpoint's own weights, all gates of
-            which are g.
+        attenuate: From a gate g in (0, 1) and a first layer to a variant with memory, of the checkpoint's own weights,
+            all gates of which are g from that layer on.
         models: Variants with memory; several of one attention are taken as seeds of one training.
         half: What is reported; weights are chosen on the selection half in any case.
         resampling: For intervals, and the seed of all draws.
@@ -46,7 +48,7 @@ class ContextPlan:
     sets: tuple[RetrievalSet, ...]
     pairs: SentencePairs | None
     base: Variant
-    attenuate: Callable[[float], Variant]
+    attenuate: Callable[[float, int], Variant]
     models: tuple[Variant, ...]
     half: Half
     resampling: Resampling

@@ -122,7 +122,7 @@ def read_apart(
         cut: What is read.
         memory_of: What each segment is read with; None for a model without memory.
         advance: Is told the tokens of each step.
-        layers: Of the base, run once for all models that share them.
+        layers: Run once for all models that share them; None to run them each time.
 
     Raises:
         EvaluationError: a vector is not finite.
@@ -159,7 +159,7 @@ def read_through(
         partners: For each document another one, whose memory its chunks are read with as well, all segments of a
             chunk with the same; its last one where the partner is shorter.
         advance: Is told the tokens of each step.
-        layers: Of the base, run once for all models that share them.
+        layers: Run once for all models that share them; None to run them each time.
 
     Raises:
         EvaluationError: a vector is not finite.

@@ -8,7 +8,7 @@ from models.evaluate.context.controls import derangement, read_nothing
 from models.evaluate.context.cuts import overlapping, with_titles
 from models.evaluate.context.late import late_vectors
 from models.evaluate.context.mixing import CONTEXTS, Candidate, mixtures
-from models.evaluate.context.plan import GATES
+from models.evaluate.context.plan import GATES, UPPER_GATES
 from models.evaluate.context.reading import Vectors, read_apart, read_through
 from models.evaluate.context.scores import Scored
 from models.evaluate.variant import Variant
@@ -96,19 +96,21 @@ def mean_rows(bench: Bench, rows: Sequence[Scored], models: Sequence[Variant]) -
 
 
 def _attenuated(bench: Bench) -> Iterator[Candidate]:
-    """Weaken the attention of all segments but a document's first, and remember nothing."""
-    for gate in GATES:
-        weakened = bench.plan.attenuate(gate)
-        empty = weakened.encoder.empty_memory()
-        silent = read_nothing(empty)
-        advance = bench.begin(f"{ATTENUATED} by {gate}", bench.cut.tokens)
-        vectors = read_apart(
-            weakened,
-            bench.cut,
-            lambda _, place, silent=silent, empty=empty: silent if place else empty,  # type: ignore[misc] # the loop's own
-            advance,
-        )
-        yield Candidate(vectors, {"g": gate})
+    """Weaken the attention of all segments but a document's first, in all layers or the upper half alone."""
+    upper = bench.plan.base.encoder.config.layers // 2
+    for first, gates in ((0, GATES), (upper, UPPER_GATES)):
+        for gate in gates:
+            vectors = _weakened(bench, gate, first)
+            yield Candidate(vectors, {"g": gate, "from layer": float(first)})
+
+
+def _weakened(bench: Bench, gate: float, first: int) -> Vectors:
+    """Read as if a memory that remembers nothing took a share of the attention from a layer on."""
+    weakened = bench.plan.attenuate(gate, first)
+    empty = weakened.encoder.empty_memory()
+    silent = read_nothing(empty)
+    advance = bench.begin(f"{ATTENUATED} by {gate} from layer {first}", bench.cut.tokens)
+    return read_apart(weakened, bench.cut, lambda _, place: silent if place else empty, advance)
 
 
 def _overlapping(bench: Bench) -> Iterator[Candidate]:

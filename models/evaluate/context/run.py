@@ -52,7 +52,7 @@ def _evaluate_set(
 ) -> tuple[SetReport, Compared]:
     bench = Bench.of(plan, data, watch)
     advance = bench.begin(ALONE, bench.cut.tokens)
-    alone = read_apart(plan.base, bench.cut, None, advance, bench.layers)
+    alone = read_apart(plan.base, bench.cut, None, advance)
     rows = free_rows(bench, alone)
     for model in plan.models:
         rows += memory_rows(bench, model)

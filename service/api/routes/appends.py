@@ -16,6 +16,7 @@ from service.api.dependencies import (
 )
 from service.api.limits import at_most
 from service.api.openapi import json_request
+from service.api.quotas import within_budget
 from service.api.services import Services
 from service.api.vectors import encode_vector, json_response
 from service.ports import AppendCommand, AppendResult
@@ -28,7 +29,7 @@ router = APIRouter(tags=["sessions"])
 @router.post(
     "/v1/sessions/{session_id}/chunks",
     operation_id="append_chunks",
-    dependencies=[Depends(accepting)],
+    dependencies=[Depends(accepting), Depends(within_budget)],
     responses={200: {"model": AppendResponse}},
     openapi_extra=json_request(AppendRequest),
 )
@@ -54,6 +55,7 @@ async def append_chunks(
     )
     result = await services.session_encoder(record).append(command)
     context.times += result.times
+    context.charge(sum(chunk.tokens for chunk in result.answers if not chunk.replayed))
     answer: dict[str, Any] = {
         "object": "append",
         "session_id": session_id,

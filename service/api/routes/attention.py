@@ -10,6 +10,7 @@ from service.api.answers import tokens_json
 from service.api.body import json_body
 from service.api.dependencies import Context, Current, accepting
 from service.api.openapi import json_request
+from service.api.quotas import within_budget
 from service.api.vectors import json_response
 from service.ports import AttentionCommand, DirectionAttention, LayerAttention
 from service.schemas.attention import AttentionRequest, AttentionResponse, Stage
@@ -20,7 +21,7 @@ router = APIRouter(tags=["tokens"])
 @router.post(
     "/v1/attention",
     operation_id="show_attention",
-    dependencies=[Depends(accepting)],
+    dependencies=[Depends(accepting), Depends(within_budget)],
     responses={200: {"model": AttentionResponse}},
     openapi_extra=json_request(AttentionRequest),
 )
@@ -40,6 +41,7 @@ async def show_attention(
         )
     )
     context.times += result.times
+    context.charge(result.read_tokens)
     answer: dict[str, Any] = {
         "object": "attention",
         "model": body.model,

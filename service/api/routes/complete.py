@@ -9,7 +9,13 @@ from service.api.body import json_body
 from service.api.dependencies import Context, Current, IfMatch, SessionId, Tenant, accepting
 from service.api.limits import at_most
 from service.api.openapi import json_request
-from service.api.session_answers import memory_bytes, position_headers, session_json
+from service.api.quotas import within_budget
+from service.api.session_answers import (
+    memory_bytes,
+    position_headers,
+    session_json,
+    traits_of,
+)
 from service.api.vectors import encode_vector, json_response
 from service.ports import RevisitCommand
 from service.schemas.complete import CompleteRequest, CompleteResponse
@@ -42,11 +48,13 @@ async def complete_session(
     if body.first_seq is None or body.chunks is None:
         record = await services.catalog.complete(tenant, session_id, tags)
     else:
+        await within_budget(context)
         at_most(services.limits.chunks, body.chunks, "chunks")
         record = await services.catalog.get(tenant, session_id)
         command = RevisitCommand(tenant, session_id, body.first_seq, tuple(body.chunks), tags)
         result = await services.session_encoder(record).revisit(command)
         context.times += result.times
+        context.charge(result.read_tokens)
         tokens = result.read_tokens
         for chunk in result.chunks:
             vector = encode_vector(chunk.embedding, body.encoding_format)
@@ -54,7 +62,9 @@ async def complete_session(
         record = await services.catalog.get(tenant, session_id)
     answer = {
         "object": "complete",
-        "session": session_json(record, await memory_bytes(services, record.model)),
+        "session": session_json(
+            record, await memory_bytes(services, record.model), await traits_of(services, record)
+        ),
         "chunks": chunks,
         "usage": usage_json(tokens),
     }

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Response
 
-from service.dashboard import page
+from service.dashboard import page, policy
 
 router = APIRouter(tags=["operations"])
 
@@ -15,4 +15,5 @@ router = APIRouter(tags=["operations"])
 )
 async def get_dashboard() -> Response:
     """Return the page that shows latency, throughput and memory of all processes, live."""
-    return Response(page(), media_type="text/html; charset=utf-8")
+    headers = {"content-security-policy": policy()}
+    return Response(page(), headers=headers, media_type="text/html; charset=utf-8")

@@ -7,11 +7,10 @@ from fastapi import APIRouter, Depends, Response
 from service.api.answers import usage_json
 from service.api.body import json_body
 from service.api.dependencies import Context, Current, accepting
-from service.api.limits import at_most
+from service.api.limits import at_most, require_dimensions
 from service.api.openapi import json_request
+from service.api.quotas import within_budget
 from service.api.vectors import encode_vector, json_response
-from service.errors import Unprocessable
-from service.ports import EncoderPort
 from service.schemas.embeddings import EmbeddingsRequest, EmbeddingsResponse
 
 router = APIRouter(tags=["embeddings"])
@@ -20,7 +19,7 @@ router = APIRouter(tags=["embeddings"])
 @router.post(
     "/v1/embeddings",
     operation_id="create_embeddings",
-    dependencies=[Depends(accepting)],
+    dependencies=[Depends(accepting), Depends(within_budget)],
     responses={200: {"model": EmbeddingsResponse}},
     openapi_extra=json_request(EmbeddingsRequest),
 )
@@ -32,10 +31,10 @@ async def create_embeddings(
     """Encode texts without a session."""
     encoder = services.encoder(body.model)
     at_most(services.limits.texts, body.input, "input")
-    if body.dimensions is not None:
-        await _require_dimensions(encoder, body.dimensions)
+    await require_dimensions(encoder, body.dimensions, "dimensions")
     result = await encoder.embed(body.input, truncate=body.truncate)
     context.times += result.times
+    context.charge(result.tokens)
     encoding = body.encoding_format or "float"
     data = [
         {"object": "embedding", "index": index, "embedding": encode_vector(vector, encoding)}
@@ -43,13 +42,3 @@ async def create_embeddings(
     ]
     usage = usage_json(result.tokens, result.truncated_tokens)
     return json_response({"object": "list", "data": data, "model": body.model, "usage": usage})
-
-
-async def _require_dimensions(encoder: EncoderPort, dimensions: int) -> None:
-    info = await encoder.info()
-    if dimensions != info.dimensions:
-        raise Unprocessable(
-            "validation_error",
-            f"dimensions: {info.id} has {info.dimensions} dimensions and cannot be shortened.",
-            "dimensions",
-        )

@@ -10,6 +10,7 @@ from service.api.body import json_body
 from service.api.dependencies import Context, Current, accepting
 from service.api.limits import at_most
 from service.api.openapi import json_request
+from service.api.quotas import within_budget
 from service.api.vectors import encode_vector, json_response
 from service.ports import EmbedResult, EncoderPort, TokenVectors
 from service.schemas.base import EncodingFormat
@@ -21,7 +22,7 @@ router = APIRouter(tags=["tokens"])
 @router.post(
     "/v1/encode",
     operation_id="encode_texts",
-    dependencies=[Depends(accepting)],
+    dependencies=[Depends(accepting), Depends(within_budget)],
     responses={200: {"model": EncodeResponse}},
     openapi_extra=json_request(EncodeRequest),
 )
@@ -38,6 +39,7 @@ async def encode_texts(
     at_most(services.limits.texts, body.input, "input")
     embedded, texts = await _encode(encoder, body)
     context.times += embedded.times
+    context.charge(embedded.tokens)
     data: list[dict[str, Any]] = [{"index": index} for index in range(len(body.input))]
     if "embedding" in body.members:
         for item, vector in zip(data, embedded.vectors, strict=True):

@@ -1,27 +1,44 @@
 """`/v1/sessions`: everything about sessions that reads no text."""
 
 import asyncio
-import json
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Response
 
 from service.api.body import json_body
-from service.api.dependencies import Current, IfMatch, SessionId, Tenant, accepting
+from service.api.dependencies import (
+    Context,
+    Current,
+    IdempotencyKey,
+    IfMatch,
+    SessionId,
+    Tenant,
+    accepting,
+)
 from service.api.openapi import json_request
-from service.api.session_answers import entity_tag, memory_bytes, position_headers, session_json
+from service.api.quotas import room_for_a_session
+from service.api.session_answers import (
+    begun_response,
+    memory_bytes,
+    position_headers,
+    session_json,
+    traits_of,
+)
+from service.api.stateless_answers import begin_stateless
 from service.api.vectors import encode_vector, json_response
-from service.errors import PayloadTooLarge
 from service.schemas.base import EncodingFormat
+from service.schemas.copies import BegunSession, StatelessSession
 from service.schemas.sessions import (
     CreateSessionRequest,
     DocumentEmbedding,
     Session,
     SessionList,
 )
+from service.sessions.beginnings import RequestKey, Wish, request_digest
 from service.sessions.names import SESSION_ID
+from service.sessions.origins import NO_TRAITS, SessionTraits
+from service.sessions.session_contents import metadata_text
 
-METADATA_BYTES = 16 * 1024
 _CREATE_BYTES = 64 * 1024
 
 router = APIRouter(tags=["sessions"])
@@ -32,7 +49,7 @@ router = APIRouter(tags=["sessions"])
     operation_id="create_session",
     status_code=201,
     dependencies=[Depends(accepting)],
-    responses={201: {"model": Session}},
+    responses={201: {"model": BegunSession | StatelessSession}},
     openapi_extra=json_request(CreateSessionRequest),
 )
 async def create_session(
@@ -41,13 +58,23 @@ async def create_session(
     ],
     services: Current,
     tenant: Tenant,
+    key: IdempotencyKey,
+    context: Context,
 ) -> Response:
-    """Begin a session."""
+    """Begin a session; with `stateless` one whose state you keep: nothing of it is stored here.
+
+    A request that is sent again with its `Idempotency-Key` is answered with the session that it began, `replayed`.
+    """
     info = await services.encoder(body.model).info()
-    metadata = _metadata_text(body.metadata)
-    record = await services.catalog.create(tenant, info, body.id, metadata)
-    headers = {"location": f"/v1/sessions/{record.id}", "etag": entity_tag(record)}
-    return json_response(session_json(record, info.memory_bytes), 201, headers)
+    if body.stateless:
+        return begin_stateless(services, tenant, info)
+    request = None
+    if key is not None:
+        request = RequestKey(key, request_digest("create", body.model_dump(mode="json")))
+    wish = Wish(body.id, metadata_text(body.metadata), request, body.ttl_seconds)
+    async with room_for_a_session(services, context, request):
+        begun = await services.catalog.begin(tenant, info, wish, SessionTraits(indexed=body.index))
+    return await begun_response(services, begun)
 
 
 @router.get("/v1/sessions", operation_id="list_sessions", responses={200: {"model": SessionList}})
@@ -64,11 +91,15 @@ async def list_sessions(
     sizes = dict(
         zip(models, await asyncio.gather(*(memory_bytes(services, m) for m in models)), strict=True)
     )
+    traits = await services.catalog.traits(tenant, [record.id for record in page])
     has_more = len(found) > limit
     return json_response(
         {
             "object": "list",
-            "data": [session_json(record, sizes[record.model]) for record in page],
+            "data": [
+                session_json(record, sizes[record.model], traits.get(record.id, NO_TRAITS))
+                for record in page
+            ],
             "has_more": has_more,
             "next_after": page[-1].id if has_more else None,
         }
@@ -84,7 +115,8 @@ async def get_session(services: Current, tenant: Tenant, session_id: SessionId) 
     """Describe a session."""
     record = await services.catalog.get(tenant, session_id)
     size = await memory_bytes(services, record.model)
-    return json_response(session_json(record, size), headers=position_headers(record))
+    body = session_json(record, size, await traits_of(services, record))
+    return json_response(body, headers=position_headers(record))
 
 
 @router.head("/v1/sessions/{session_id}", operation_id="head_session")
@@ -126,18 +158,6 @@ async def get_session_embedding(
 async def delete_session(
     services: Current, tenant: Tenant, session_id: SessionId, tags: IfMatch
 ) -> Response:
-    """End a session; its id stays taken."""
+    """End a session, also one that is lost; its id stays taken until it is forgotten."""
     await services.catalog.delete(tenant, session_id, tags)
     return Response(status_code=204)
-
-
-def _metadata_text(metadata: dict[str, Any]) -> str:
-    text = json.dumps(metadata, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    if len(text.encode()) > METADATA_BYTES:
-        raise PayloadTooLarge(
-            "payload_too_large",
-            f"metadata: more than {METADATA_BYTES} bytes.",
-            "metadata",
-            {"max_metadata_bytes": METADATA_BYTES},
-        )
-    return text

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from service.api.body import require_media_type
 from service.api.dependencies import Current, IfMatch, SessionId, Tenant, accepting
 from service.api.openapi import reference, request_body
+from service.api.quotas import within_budget
 from service.api.streaming import NdjsonResponse, SessionStream, StreamOptions
 from service.schemas.base import MAX_SEQ, EncodingFormat
 from service.schemas.sessions import StreamEvent
@@ -30,7 +31,7 @@ async def stream_options(
     "/v1/sessions/{session_id}/stream",
     operation_id="stream_text",
     status_code=200,
-    dependencies=[Depends(accepting)],
+    dependencies=[Depends(accepting), Depends(within_budget)],
     response_class=Response,
     responses={200: {"content": {NdjsonResponse.media_type: {"schema": reference(StreamEvent)}}}},
     openapi_extra=request_body("text/plain", {"type": "string"}),

@@ -19,6 +19,7 @@ from service.client import (
     RetryPolicy,
     TransportError,
 )
+from service.config import client_api_key
 
 OK: Final = 0
 FAILED: Final = 1
@@ -43,7 +44,7 @@ def perform(job: Job, url: str, retry_for_s: float | None) -> int:
     first = _retry(bar, url, FIRST_CONTACT_S if retry_for_s is None else retry_for_s)
     later = _retry(bar, url, PATIENCE_S if retry_for_s is None else retry_for_s)
     try:
-        with bar, LongstreamClient(url, retry=later) as client:
+        with bar, LongstreamClient(url, client_api_key(), retry=later) as client:
             summary = run(job, client, bar, lambda: _greet(url, first))
     except KeyboardInterrupt:
         _say(f"stopped{_resume(job)}")
@@ -80,7 +81,7 @@ def _greet(url: str, retry: RetryPolicy) -> None:
     Raises:
         ServiceAway: nothing answers.
     """
-    with LongstreamClient(url, retry=retry) as client:
+    with LongstreamClient(url, client_api_key(), retry=retry) as client:
         try:
             client.models()
         except TransportError as error:

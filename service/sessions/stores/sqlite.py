@@ -1,18 +1,22 @@
 """Sessions in an SQLite file that several processes of one machine share."""
 
-import asyncio
 import sqlite3
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from service.errors import Unavailable
+from service.errors import OutOfStorage
+from service.sessions.origins import Beginning, BeginOutcome, RequestRecord, SessionTraits
 from service.sessions.records import ChunkRecord, KeyRecord, SessionRecord
+from service.sessions.stores import sqlite_origins as origins
 from service.sessions.stores import sqlite_queries as sql
-from service.sessions.stores.base import Commit
-from service.sessions.stores.sqlite_file import connect, is_fatal, transaction, translate
+from service.sessions.stores import sqlite_rows as rows
+from service.sessions.stores.base import Commit, require_whole
+from service.sessions.stores.checksum import mirrored
+from service.sessions.stores.reserve import Reserve
+from service.sessions.stores.sqlite_file import moment, transaction
+from service.sessions.stores.sqlite_groups import GroupCommit
+from service.sessions.stores.sqlite_thread import SqliteThread
 
 T = TypeVar("T")
 Rows = list[tuple[Any, ...]]
@@ -29,10 +33,9 @@ class SqliteStore:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._thread: ThreadPoolExecutor | None = None
-        self._connection: sqlite3.Connection | None = None
-        self._failure: str | None = None
+        self._thread = SqliteThread(path)
+        self._commits = GroupCommit(self._thread)
+        self._reserve = Reserve(path)
 
     async def __aenter__(self) -> Self:
         """Open the file.
@@ -40,73 +43,75 @@ class SqliteStore:
         Raises:
             ConfigError: The file cannot be used, or a newer release wrote it.
         """
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="session-store")
-        try:
-            self._connection = await asyncio.get_running_loop().run_in_executor(
-                self._thread, connect, self._path
-            )
-        except BaseException:
-            self._thread.shutdown(wait=False)
-            raise
+        await self._thread.open()
+        await self._on_thread(lambda _: self._reserve.keep())
         return self
 
     async def __aexit__(self, *exc: object) -> None:
         """Finish what was begun and close the file."""
-        if self._thread is None or self._connection is None:
-            return
-        thread, connection = self._thread, self._connection
-        self._thread = self._connection = None
-        closing = asyncio.get_running_loop().run_in_executor(thread, connection.close)
-        thread.shutdown(wait=False)
-        await asyncio.shield(closing)
+        await self._thread.close()
 
     async def create(self, record: SessionRecord, state: bytes) -> bool:
         """See `SessionStore.create`."""
+        return await self.begin(Beginning(record, state)) == "begun"
 
-        def work(database: sqlite3.Connection) -> bool:
+    async def begin(self, beginning: Beginning) -> BeginOutcome:
+        """See `SessionStore.begin`."""
+
+        def work(database: sqlite3.Connection) -> BeginOutcome:
             with transaction(database):
-                row = database.execute(sql.CREATE, _values(record)).fetchone()
-                if row is not None:
-                    database.execute(sql.CREATE_STATE, (row[0], state))
-            return row is not None
+                return origins.begin(database, beginning)
 
         return await self._on_thread(work)
 
+    async def request(self, tenant: str, key: str) -> RequestRecord | None:
+        """See `SessionStore.request`."""
+        found = await self._rows(origins.REQUEST, (tenant, key, mirrored(key)))
+        return origins.read_request(found, key)
+
+    async def traits(self, tenant: str, session_ids: Sequence[str]) -> Mapping[str, SessionTraits]:
+        """See `SessionStore.traits`."""
+        return origins.read_traits(
+            await self._rows(origins.TRAITS, (tenant, origins.ids(session_ids)))
+        )
+
+    async def snapshots(self, tenant: str, session_id: str) -> list[int]:
+        """See `SessionStore.snapshots`."""
+        return [seq for (seq,) in await self._rows(origins.SNAPSHOTS, (tenant, session_id))]
+
+    async def snapshot(self, tenant: str, session_id: str, seq: int) -> bytes | None:
+        """See `SessionStore.snapshot`."""
+        found = await self._rows(origins.SNAPSHOT, (tenant, session_id, seq))
+        return found[0][0] if found else None
+
     async def get(self, tenant: str, session_id: str) -> SessionRecord | None:
         """See `SessionStore.get`."""
-        rows = await self._rows(sql.GET, (tenant, session_id))
-        return _record(rows[0]) if rows else None
+        found = await self._rows(sql.GET, (tenant, session_id))
+        if not found:
+            found = await self._rows(sql.GET_BY_NAME, (tenant, session_id))
+        return rows.read_session(found[0], tenant, session_id) if found else None
 
     async def get_with_state(
         self, tenant: str, session_id: str
     ) -> tuple[SessionRecord, bytes] | None:
         """See `SessionStore.get_with_state`."""
-        rows = await self._rows(sql.GET_WITH_STATE, (tenant, session_id))
-        if not rows:
-            return None
-        *values, state = rows[0]
-        return _record(values), state or b""
+        found = await self._rows(sql.GET_WITH_STATE, (tenant, session_id))
+        if not found:
+            record = await self.get(tenant, session_id)
+            return None if record is None else (record, b"")
+        *values, state = found[0]
+        return rows.read_session(values, tenant, session_id), state or b""
 
     async def commit(self, commit: Commit) -> bool:
         """See `SessionStore.commit`."""
-
-        def work(database: sqlite3.Connection) -> bool:
-            with transaction(database):
-                session = _replace(database, commit.record, commit.expected_version)
-                if session is None:
-                    return False
-                database.execute(sql.SET_STATE, (commit.state, session))
-                _add_chunk(database, session, commit)
-            return True
-
-        return await self._on_thread(work)
+        return await self._commits.commit(commit)
 
     async def complete(self, record: SessionRecord, expected_version: int) -> bool:
         """See `SessionStore.complete`."""
 
         def work(database: sqlite3.Connection) -> bool:
             with transaction(database):
-                return _replace(database, record, expected_version) is not None
+                return rows.write_session(database, record, expected_version) is not None
 
         return await self._on_thread(work)
 
@@ -114,34 +119,87 @@ class SqliteStore:
         self, tenant: str, session_id: str, first_seq: int, limit: int
     ) -> list[ChunkRecord]:
         """See `SessionStore.chunks`."""
-        rows = await self._rows(sql.CHUNKS, (tenant, session_id, first_seq, limit))
-        return [ChunkRecord(*row) for row in rows]
+
+        def work(database: sqlite3.Connection) -> list[ChunkRecord]:
+            with moment(database):
+                row = database.execute(sql.GET, (tenant, session_id)).fetchone()
+                if row is None:
+                    return []
+                values = (tenant, session_id, first_seq, limit)
+                found = database.execute(sql.CHUNKS, values).fetchall()
+            kept = [rows.read_chunk(row) for row in found]
+            require_whole(kept, rows.read_session(row, tenant, session_id), first_seq, limit)
+            return kept
+
+        return await self._on_thread(work)
 
     async def key(self, tenant: str, session_id: str, key: str) -> KeyRecord | None:
         """See `SessionStore.key`."""
-        rows = await self._rows(sql.KEY, (tenant, session_id, key))
-        return KeyRecord(*rows[0]) if rows else None
+        found = await self._rows(sql.KEY, (tenant, session_id, key, mirrored(key)))
+        return rows.read_key(found, key)
 
     async def bury(self, record: SessionRecord, expected_version: int | None = None) -> bool:
         """See `SessionStore.bury`."""
+        also = "lost" if record.status == "deleted" else "open"
 
         def work(database: sqlite3.Connection) -> bool:
             with transaction(database):
-                session = _replace(database, record, expected_version)
-                if session is None:
+                session = rows.write_session(database, record, expected_version, also)
+                if session is not None and record.status != "lost":
+                    rows.empty(database, session)
+            return session is not None
+
+        return await self._with_reserve(work)
+
+    async def quarantine(self, record: SessionRecord) -> bool:
+        """See `SessionStore.quarantine`."""
+        name = (record.tenant, record.id)
+
+        def work(database: sqlite3.Connection) -> bool:
+            with transaction(database):
+                row = (
+                    database.execute(sql.GET, name).fetchone()
+                    or database.execute(sql.GET_BY_NAME, name).fetchone()
+                )
+                if row is None or rows.session_if_whole(row, *name) is not None:
                     return False
-                if record.status == "deleted":
-                    for statement in sql.EMPTY:
-                        database.execute(statement, (session,))
+                values = (*name, record.incarnation, record.version, *name, *name)
+                database.execute(sql.QUARANTINE, values)
             return True
 
-        return await self._on_thread(work)
+        return await self._with_reserve(work)
+
+    async def due(self, now: float, limit: int) -> list[tuple[str, str]]:
+        """See `SessionStore.due`."""
+        return [(tenant, name) for tenant, name in await self._rows(sql.DUE, (now, limit))]
+
+    async def forget(self, record: SessionRecord) -> bool:
+        """See `SessionStore.forget`."""
+        identity = (record.tenant, record.id, record.incarnation, record.version, record.status)
+
+        def work(database: sqlite3.Connection) -> bool:
+            with transaction(database):
+                row = database.execute(sql.FORGET, identity).fetchone()
+                if row is not None:
+                    rows.empty(database, row[0])
+                    database.execute(origins.FORGET_REQUEST, identity[:2])
+            return row is not None
+
+        return await self._with_reserve(work)
 
     async def list(self, tenant: str, after: str | None, limit: int) -> list[SessionRecord]:
         """See `SessionStore.list`."""
         # No id is empty, so every id is greater than the empty text.
-        rows = await self._rows(sql.LIST, (tenant, after or "", limit))
-        return [_record(row) for row in rows]
+        last = after or ""
+        records: list[SessionRecord] = []
+        while len(records) < limit:
+            page = await self._rows(sql.LIST, (tenant, last, limit))
+            whole = (rows.session_if_whole(row, tenant, row[1]) for row in page)
+            records += [record for record in whole if record is not None]
+            if len(page) < limit:
+                break
+            last = page[-1][1]
+        return records[:limit]
 
     async def ping(self) -> None:
         """See `SessionStore.ping`."""
@@ -156,51 +214,21 @@ class SqliteStore:
         return await self._on_thread(lambda database: database.execute(query, values).fetchall())
 
     async def _on_thread(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        if self._thread is None or self._connection is None:
-            raise Unavailable("store_unavailable", "the session store is closed")
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, self._attempt, work, self._connection)
+        return await self._thread.run(work)
 
-    def _attempt(self, work: Callable[[sqlite3.Connection], T], database: sqlite3.Connection) -> T:
-        if self._failure is not None:
-            raise Unavailable("store_unavailable", self._failure)
+    async def _with_reserve(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do what makes room, also where there is none."""
+
+        def keeping(database: sqlite3.Connection) -> T:
+            result = work(database)
+            self._reserve.keep()
+            return result
+
+        def spending(database: sqlite3.Connection) -> T:
+            self._reserve.spend()
+            return keeping(database)
+
         try:
-            return work(database)
-        except sqlite3.IntegrityError:
-            raise  # a bug of ours, not the disk's
-        except sqlite3.DatabaseError as error:
-            if is_fatal(error):
-                self._failure = f"the session store failed and needs a restart: {error}"
-            raise translate(error) from error
-
-
-def _record(row: Sequence[Any]) -> SessionRecord:
-    # The last column is a truth value, for which SQLite has only integers.
-    return replace(SessionRecord(*row), completed=bool(row[-1]))
-
-
-def _values(record: SessionRecord) -> tuple[Any, ...]:
-    return tuple(getattr(record, name) for name in sql.RECORD_COLUMNS)
-
-
-def _replace(
-    database: sqlite3.Connection, record: SessionRecord, version: int | None
-) -> int | None:
-    """Compare and set: the row's number, or None if it is not open, or not at that version."""
-    row = database.execute(
-        sql.REPLACE,
-        (*_values(record), record.tenant, record.id, record.incarnation, version),
-    ).fetchone()
-    return None if row is None else int(row[0])
-
-
-def _add_chunk(database: sqlite3.Connection, session: int, commit: Commit) -> None:
-    chunk, key = commit.chunk, commit.key
-    database.execute(
-        sql.ADD_CHUNK,
-        (session, chunk.seq, chunk.digest, chunk.embedding, chunk.tokens, chunk.token_start),
-    )
-    if key is not None:
-        database.execute(sql.SET_KEY, (session, key.key, key.digest, key.first_seq))
-    if commit.forget_before > 0:
-        database.execute(sql.FORGET, (session, commit.forget_before))
+            return await self._on_thread(keeping)
+        except OutOfStorage:
+            return await self._on_thread(spending)

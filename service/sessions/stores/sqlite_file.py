@@ -3,77 +3,27 @@
 import os
 import secrets
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from service.errors import ConfigError, OutOfStorage, ServiceError, Unavailable
+from service.sessions.stores.checksum import checksum, name_digest
+from service.sessions.stores.sqlite_schema import (
+    APPLICATION_ID,
+    MIGRATIONS,
+    SCHEMA,
+    SCHEMA_VERSION,
+)
 
 BUSY_SECONDS: Final = 2.0
 """Longest wait for another process's transaction."""
 
-SCHEMA_VERSION: Final = 2
-"""Also moves with the format of states: older code must refuse a file it would misread."""
-
-_APPLICATION_ID: Final = 0x4C535452  # "LSTR"
 _PAGE_BYTES: Final = 16_384
 """A 300 KB state is 19 pages; measured, commits take two thirds of the time 4 KiB pages need."""
 _WAL_BYTES: Final = 64 * 1024**2
 _PRIMARY: Final = 0xFF
-_FSYNC_FAILURES: Final = frozenset({sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC})
-
-_COMPLETED: Final = "completed INTEGER NOT NULL DEFAULT 0 CHECK (completed IN (0, 1))"
-
-_SCHEMA: Final = f"""
-CREATE TABLE sessions (
-    session INTEGER PRIMARY KEY,
-    tenant TEXT NOT NULL,
-    id TEXT NOT NULL,
-    incarnation TEXT NOT NULL,
-    model TEXT NOT NULL,
-    fingerprint TEXT NOT NULL,
-    status TEXT NOT NULL,
-    version INTEGER NOT NULL,
-    next_seq INTEGER NOT NULL,
-    tokens INTEGER NOT NULL,
-    created_at REAL NOT NULL,
-    updated_at REAL NOT NULL,
-    metadata TEXT NOT NULL,
-    state_bytes INTEGER NOT NULL,
-    {_COMPLETED},
-    UNIQUE (tenant, id)
-) STRICT;
-CREATE INDEX open_sessions ON sessions (tenant, id) WHERE status = 'open';
-CREATE TABLE states (
-    session INTEGER PRIMARY KEY,
-    data BLOB NOT NULL
-) STRICT;
-CREATE TABLE chunks (
-    session INTEGER NOT NULL,
-    seq INTEGER NOT NULL,
-    digest BLOB NOT NULL,
-    embedding BLOB NOT NULL,
-    tokens INTEGER NOT NULL,
-    token_start INTEGER NOT NULL,
-    PRIMARY KEY (session, seq)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE keys (
-    session INTEGER NOT NULL,
-    key TEXT NOT NULL,
-    digest BLOB NOT NULL,
-    first_seq INTEGER NOT NULL,
-    PRIMARY KEY (session, key)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE heartbeat (
-    one INTEGER PRIMARY KEY CHECK (one = 1),
-    beats INTEGER NOT NULL
-) STRICT;
-PRAGMA application_id = {_APPLICATION_ID};
-PRAGMA user_version = {SCHEMA_VERSION};
-"""
-_MIGRATIONS: Final[Mapping[int, str]] = {1: f"ALTER TABLE sessions ADD COLUMN {_COMPLETED}"}
-"""What makes a file of one schema version one of the next."""
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -107,6 +57,40 @@ def connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def reconnect(path: Path) -> sqlite3.Connection:
+    """Open a session database whose disk has failed; never makes a new one.
+
+    The journal is copied into the database first: what a failed fsync may have kept from the disk is so written anew,
+    and by a write that has not failed. Then every page is checked.
+
+    Raises:
+        ConfigError, Unavailable: It cannot be used.
+    """
+    if not path.exists():
+        raise Unavailable("store_unavailable", f"{path} is not there")
+    connection = connect(path)
+    try:
+        _check_whole(connection)
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        raise translate(error) from error
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+@contextmanager
+def moment(database: sqlite3.Connection) -> Iterator[None]:
+    """Read everything inside as of one moment."""
+    database.execute("BEGIN")
+    try:
+        yield
+    finally:
+        if database.in_transaction:
+            database.execute("COMMIT")
+
+
 @contextmanager
 def transaction(database: sqlite3.Connection) -> Iterator[None]:
     """Write all of what happens inside, or nothing of it if an error comes out."""
@@ -131,11 +115,11 @@ def translate(error: sqlite3.DatabaseError) -> ServiceError:
 
 
 def is_fatal(error: sqlite3.DatabaseError) -> bool:
-    """Whether the connection can promise nothing any more.
+    """Whether the connection can promise nothing any more: the disk did not do as it was told.
 
     After a failed fsync the kernel may have dropped pages and call the next fsync a success.
     """
-    return getattr(error, "sqlite_errorcode", None) in _FSYNC_FAILURES
+    return getattr(error, "sqlite_errorcode", 0) & _PRIMARY == sqlite3.SQLITE_IOERR
 
 
 def _create(path: Path) -> None:
@@ -152,7 +136,7 @@ def _create(path: Path) -> None:
             connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
-            connection.executescript(_SCHEMA)
+            connection.executescript(SCHEMA)
         # If another process was faster, its file stands.
         with suppress(FileExistsError):
             os.link(draft, path)
@@ -171,17 +155,30 @@ def _sync_directory(directory: Path) -> None:
 
 def _check_identity(connection: sqlite3.Connection, path: Path) -> None:
     """Look before anything is changed: the file may be another program's."""
-    if _number(connection, "PRAGMA application_id") != _APPLICATION_ID:
+    if _number(connection, "PRAGMA application_id") != APPLICATION_ID:
         raise ConfigError(f"session store {path}: not a session database")
     version = _number(connection, "PRAGMA user_version")
-    if version != SCHEMA_VERSION and version not in _MIGRATIONS:
+    if version != SCHEMA_VERSION and version not in MIGRATIONS:
         raise ConfigError(
             f"session store {path}: schema {version}, this release reads {SCHEMA_VERSION}; "
             "use the release that wrote it, or another path"
         )
 
 
+def _check_whole(connection: sqlite3.Connection) -> None:
+    if _number(connection, "PRAGMA wal_checkpoint(TRUNCATE)"):
+        raise Unavailable("store_unavailable", "another process is using it")
+    with closing(connection.execute("PRAGMA integrity_check(1)")) as cursor:
+        verdict = cursor.fetchone()[0]
+    if verdict != "ok":
+        raise Unavailable("store_unavailable", f"it is damaged, restore a copy: {verdict}")
+
+
 def _set_up(connection: sqlite3.Connection) -> None:
+    # A damaged text must come back, to be found damaged.
+    connection.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
+    connection.create_function("row_crc", -1, checksum, deterministic=True)
+    connection.create_function("session_name", 2, name_digest, deterministic=True)
     connection.execute("PRAGMA synchronous = FULL")
     # Durable also where fsync alone does not reach the medium (macOS).
     connection.execute("PRAGMA fullfsync = ON")
@@ -197,7 +194,8 @@ def _migrate(connection: sqlite3.Connection) -> None:
     with transaction(connection):
         # Another process that starts may have been faster: only here is the version known to stand.
         for version in range(_number(connection, "PRAGMA user_version"), SCHEMA_VERSION):
-            connection.execute(_MIGRATIONS[version])
+            for statement in MIGRATIONS[version]:
+                connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {version + 1}")
 
 

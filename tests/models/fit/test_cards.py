@@ -42,7 +42,12 @@ MEMORY_RUN: dict[str, Any] = {
     "device": "cpu",
     "seed": 3,
     "sets": {"peps": {"docs.jsonl": "0" * 64}, "peps-hidden": {"docs.jsonl": "0" * 64}},
-    "recipe": {"attention": None, "reader": {"steps": 600, "rate": 0.001}, "memory_from": 0},
+    "recipe": {
+        "attention": None,
+        "reader": {"steps": 600, "rate": 0.001, "before": {"share": 0.5, "documents": 8}},
+        "memory_from": 3,
+        "gate_logit": -0.62,
+    },
 }
 
 
@@ -79,6 +84,9 @@ def test_the_training_of_a_memory_is_told_from_its_run():
         "600 steps of the reader, on cpu",
         "seed 3 from documents and queries of peps, peps-hidden",
         "| reader.rate | 0.001 |",
+        "| reader.before.documents | 8 |",
+        "| memory_from | 3 |",
+        "| gate_logit | -0.62 |",
         LIMITS["infini-plus"],
         REMEMBERING_LIMITS,
     ):

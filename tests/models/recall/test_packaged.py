@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from models.checkpoints import packaged
+from models.errors import WeightsError
 from models.loading import LoadedEncoder
 from models.recall import (
     Parts,
@@ -72,11 +73,16 @@ def test_where_a_segment_stands_does_not_matter(multi_head: LoadedEncoder, head:
 
 
 def test_it_is_taken_for_its_own_base_alone(multi_head: LoadedEncoder):
-    found = packaged_recall(multi_head.base_sha256)
+    found = packaged_recall(multi_head.base_sha256, 3)
     assert found is not None
     assert not found.training
     assert not any(parameter.requires_grad for parameter in found.parameters())
-    assert packaged_recall("0" * 64) is None
+    assert packaged_recall("0" * 64, 3) is None
+
+
+def test_it_is_refused_above_layers_that_heed_what_was_read(multi_head: LoadedEncoder):
+    with pytest.raises(WeightsError, match=r"output of 3 layers.*from 2 on"):
+        packaged_recall(multi_head.base_sha256, 2)
 
 
 def test_its_card_is_about_the_same_base():

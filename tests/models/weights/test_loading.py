@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -117,16 +118,15 @@ def test_an_unknown_variant_or_configuration_is_refused(checkpoint: Path):
 
 
 def test_fingerprints_tell_models_apart_and_same_models_together(checkpoint: Path):
-    first = load_encoder("infini", str(checkpoint)).fingerprint
-    assert load_encoder("infini", str(checkpoint)).fingerprint == first
-    others = {
-        load_encoder("multi-head", str(checkpoint)).fingerprint,
-        load_encoder("infini", str(checkpoint), AttentionOptions(memory_rule="delta")).fingerprint,
-    }
+    load = partial(load_encoder, weights=str(checkpoint), adapter="none")
+    first = load("infini").fingerprint
+    assert load("infini").fingerprint == first
+    delta = AttentionOptions(memory_rule="delta")
+    others = {load("multi-head").fingerprint, load("infini", options=delta).fingerprint}
     weight = load_file(checkpoint / "model.safetensors")["embeddings.LayerNorm.bias"].clone()
     weight[0] += 1e-6
     edit(checkpoint, **{"embeddings.LayerNorm.bias": weight})
-    others.add(load_encoder("infini", str(checkpoint)).fingerprint)
+    others.add(load("infini").fingerprint)
     assert len(others | {first}) == 4
 
 

@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from service.errors import Conflict, PreconditionFailed, Unprocessable
 from service.ports import (
@@ -28,8 +27,10 @@ from service.ports import (
     TokenizeResult,
     TokenVectors,
 )
-from tests.service.api.fake_questions import fake_recall, out_of_sequence
+from tests.service.api.fake_questions import fake_nearest, fake_recall, out_of_sequence
+from tests.service.api.fake_states import FakeStates
 from tests.service.api.fake_tokens import fake_attention, fake_tokens
+from tests.service.api.fake_vectors import fake_vector
 
 
 @dataclass(slots=True)
@@ -90,7 +91,7 @@ async def _open() -> None:
     """Let every call pass."""
 
 
-class FakeEncoder:
+class FakeEncoder(FakeStates):
     """An `EncoderPort` whose vectors are hashes and whose tokens are words.
 
     Args:
@@ -108,7 +109,7 @@ class FakeEncoder:
         self._info = info
         self._gate = gate
         self._times = times or StageTimes()
-        self.recalls = False
+        self.recalls = self.searches = False
         self._sessions: defaultdict[tuple[str, str], FakeSession] = defaultdict(FakeSession)
 
     def session(self, tenant: str, session_id: str) -> FakeSession:
@@ -200,13 +201,19 @@ class FakeEncoder:
         await self._gate()
         session = self.session(command.tenant, command.session_id)
         embedded = await self.embed(command.texts, truncate=False)
+        near = fake_nearest(session.answers, command.top_k) if self.searches else None
         answers = tuple(
             QueryAnswer(
-                vector, _words(text), fake_recall(session.texts, text) if self.recalls else None
+                vector,
+                _words(text),
+                fake_recall(session.texts, text) if self.recalls else None,
+                near,
             )
             for vector, text in zip(embedded.vectors, command.texts, strict=True)
         )
-        return QueryResult(answers, len(session.texts), session.etag, embedded.tokens, self._times)
+        read = len(session.texts)
+        searched = (0, read) if self.searches else None
+        return QueryResult(answers, read, session.etag, embedded.tokens, self._times, searched)
 
     async def check(self) -> None:
         """Pass, unless the gate raises."""
@@ -232,13 +239,6 @@ class FakeEncoder:
         if seq != expected:
             raise out_of_sequence(expected, seq)
         return session.read(text, self._info.dimensions)
-
-
-def fake_vector(text: str, dimensions: int) -> NDArray[np.float32]:
-    """Return a unit vector, float32, (dimensions,), that is a function of the text alone."""
-    seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
-    vector = np.random.default_rng(seed).standard_normal(dimensions).astype(np.float32)
-    return (vector / np.linalg.norm(vector)).astype(np.float32)
 
 
 def _words(text: str) -> int:

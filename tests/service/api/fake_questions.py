@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from service.errors import Conflict
-from service.ports import Recollection
+from service.ports import ChunkAnswer, NearChunk, Recollection
 
 
 def fake_recall(texts: Sequence[str], question: str) -> Recollection:
@@ -12,6 +12,15 @@ def fake_recall(texts: Sequence[str], question: str) -> Recollection:
     if not found:
         return Recollection(None, 0.0, found=False)
     return Recollection(found[-1].split()[0], 1 / len(found), found=True)
+
+
+def fake_nearest(answers: Sequence[ChunkAnswer], top_k: int | None) -> tuple[NearChunk, ...]:
+    """Return the last chunks, whatever is asked; the last one scores 1, the one before it half, and so on."""
+    last = list(reversed(answers))[: top_k or 10]
+    return tuple(
+        NearChunk(answer.seq, 1 / place, answer.tokens, answer.token_start)
+        for place, answer in enumerate(last, start=1)
+    )
 
 
 def out_of_sequence(expected: int, seq: int) -> Conflict:

@@ -1,7 +1,8 @@
 """A whole API over fakes, in one process and without a network."""
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,13 +12,21 @@ import numpy as np
 from fastapi import FastAPI
 from numpy.typing import NDArray
 
+from service.access import Door
 from service.api.app import Services, create_app
 from service.config import LimitsConfig
+from service.config_access import EdgeConfig
 from service.errors import Conflict, Gone, NotFound, PreconditionFailed, Unprocessable
 from service.metrics import GatewayMetrics
 from service.ports import ModelInfo, StageTimes
+from service.sessions.beginnings import Begun, RequestKey, Wish
+from service.sessions.copies import SessionCopies
+from service.sessions.origins import NO_TRAITS, SessionTraits
 from service.sessions.records import SessionRecord
-from tests.service.api.fake import FakeEncoder, fake_vector
+from service.sessions.state_tokens import StateTokens
+from service.sessions.stores import MemoryStore
+from tests.service.api.fake import FakeEncoder
+from tests.service.api.fake_vectors import fake_vector
 
 STATELESS = ModelInfo("multi-head", "multi-head", 8, 16, 0, "a" * 64, "base")
 INFINI = ModelInfo("infini", "infini", 8, 16, 304_128, "b" * 64, "base", "adapter", {"ndcg": 0.5})
@@ -33,12 +42,12 @@ class FakeCatalog:
         self._encoder = encoder
         self._records: dict[str, SessionRecord | None] = {}
 
-    async def create(
-        self, tenant: str, model: ModelInfo, session_id: str | None, metadata: str
-    ) -> SessionRecord:
+    async def begin(
+        self, tenant: str, model: ModelInfo, wish: Wish, traits: SessionTraits = NO_TRAITS
+    ) -> Begun:
         if model.memory_bytes == 0:
             raise Unprocessable("model_has_no_memory", "no memory", "model")
-        name = session_id or f"sess_{len(self._records)}"
+        name = wish.session_id or f"sess_{len(self._records)}"
         if name in self._records:
             raise Conflict("session_exists", "exists", "id")
         record = SessionRecord(
@@ -53,11 +62,18 @@ class FakeCatalog:
             0,
             1.5,
             2.5,
-            metadata,
+            wish.metadata or "{}",
             3_120,
+            ttl_seconds=wish.ttl_seconds,
         )
         self._records[name] = record
-        return record
+        return Begun(record, traits, replayed=False)
+
+    async def replay(self, tenant: str, request: RequestKey | None) -> Begun | None:
+        return None
+
+    async def traits(self, tenant: str, session_ids: Sequence[str]) -> dict[str, SessionTraits]:
+        return {}
 
     async def get(self, tenant: str, session_id: str) -> SessionRecord:
         if session_id not in self._records:
@@ -69,7 +85,7 @@ class FakeCatalog:
         return SessionRecord(
             tenant, session_id, "fake", record.model, record.fingerprint, "open",
             read.version, len(read.texts), read.tokens, 1.5, 2.5, record.metadata, 3_120,
-            read.completed,
+            read.completed, record.ttl_seconds,
         )  # fmt: skip
 
     async def list(self, tenant: str, after: str | None, limit: int) -> list[SessionRecord]:
@@ -107,6 +123,9 @@ class Api:
     gate: Callable[[], Awaitable[None]] | None = None
     draining: bool = False
     metrics: GatewayMetrics = field(default_factory=GatewayMetrics)
+    door: Door = field(default_factory=Door)
+    edge: EdgeConfig = field(default_factory=EdgeConfig)
+    hosts: frozenset[str] | None = None
 
     def __post_init__(self) -> None:
         self.infini = FakeEncoder(INFINI, self._wait, TIMES)
@@ -115,10 +134,15 @@ class Api:
         self.services = Services(
             encoders={"multi-head": self.stateless, "infini": self.infini},
             catalog=self.catalog,
+            copies=SessionCopies(MemoryStore(), self.limits.import_bytes),
+            tokens=StateTokens(b"s" * 32, 60, time.time),
             limits=self.limits,
             metrics=self.metrics,
             scrape=self._scrape,
             draining=lambda: self.draining,
+            door=self.door,
+            edge=self.edge,
+            hosts=self.hosts,
         )
         self.app: FastAPI = create_app(self.services)
 

@@ -4,7 +4,7 @@ import httpx
 import numpy as np
 import pytest
 
-from tests.service.api.fake import fake_vector
+from tests.service.api.fake_vectors import fake_vector
 from tests.service.api.kit import assert_problem
 
 

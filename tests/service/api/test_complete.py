@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from service.config import LimitsConfig
-from tests.service.api.fake import fake_vector
+from tests.service.api.fake_vectors import fake_vector
 from tests.service.api.kit import INFINI, PLAIN, Api, assert_problem, events_of, post_stream
 
 PATH = "/v1/sessions/s1/complete"

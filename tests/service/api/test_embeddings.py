@@ -7,7 +7,7 @@ import openai
 import pytest
 from numpy.typing import NDArray
 
-from tests.service.api.fake import fake_vector
+from tests.service.api.fake_vectors import fake_vector
 from tests.service.api.kit import Api, assert_problem
 
 

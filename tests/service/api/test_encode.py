@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.service.api.fake import fake_vector
+from tests.service.api.fake_vectors import fake_vector
 from tests.service.api.kit import Api, assert_problem
 
 TEXTS = ["one", "two  words", ""]

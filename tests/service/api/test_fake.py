@@ -3,7 +3,8 @@ import pytest
 
 from service.errors import Conflict, PreconditionFailed, Unprocessable
 from service.ports import AppendCommand, AttentionCommand, EncoderPort, ModelInfo
-from tests.service.api.fake import FakeEncoder, fake_vector
+from tests.service.api.fake import FakeEncoder
+from tests.service.api.fake_vectors import fake_vector
 
 INFO = ModelInfo("m", "infini", 6, 4, 100, "f", "base")
 STATELESS = ModelInfo("m", "multi-head", 6, 4, 0, "f", "base")

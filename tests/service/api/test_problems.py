@@ -6,7 +6,13 @@ import pytest
 
 import service
 from service import errors
-from service.api.problems import PROBLEMS, Forbidden, MethodNotAllowed, RequestTimeout
+from service.api.problems import (
+    PROBLEMS,
+    Forbidden,
+    MethodNotAllowed,
+    RequestTimeout,
+)
+from service.api.refusals import HeadersTooLarge, Misdirected, UriTooLong
 from service.errors import ServiceError
 from tests.service.api.kit import assert_problem
 
@@ -14,7 +20,7 @@ CLASSES: list[type[ServiceError]] = [
     kind
     for _, kind in inspect.getmembers(errors, inspect.isclass)
     if issubclass(kind, ServiceError) and kind is not ServiceError
-] + [Forbidden, MethodNotAllowed, RequestTimeout]
+] + [Forbidden, HeadersTooLarge, MethodNotAllowed, Misdirected, RequestTimeout, UriTooLong]
 
 
 @pytest.mark.parametrize("code", PROBLEMS)
@@ -34,7 +40,7 @@ async def test_every_code_is_rendered_as_the_contract_says(code, client, api):
     retry = "true" if code == "request_in_progress" else "false"
     advised = row.status == 409 or code == "model_failed"
     assert answer.headers.get("x-should-retry") == (retry if advised else None)
-    assert answer.headers.get("retry-after") == ("1" if row.status == 503 else None)
+    assert answer.headers.get("retry-after") == ("1" if row.status in {429, 503} else None)
     if row.status != 500:
         assert body["expected_seq"] == 7
         assert body["error"]["param"] == "field"
@@ -53,6 +59,16 @@ async def test_an_opaque_500_still_says_how_far_the_request_came(client, api):
     assert body["next_seq"] == 3
     assert "path" not in body
     assert "secret" not in answer.text
+
+
+async def test_an_error_may_say_when_to_come_again(client, api):
+    async def gate() -> None:
+        raise errors.Unavailable("store_unavailable", "x", extras={"retry_after_s": 7})
+
+    api.gate = gate
+    answer = await client.post("/v1/embeddings", json={"model": "infini", "input": "x"})
+    assert assert_problem(answer, 503, "store_unavailable")["retry_after_s"] == 7
+    assert answer.headers["retry-after"] == "7"
 
 
 async def test_an_unlisted_code_keeps_its_status(client, api):

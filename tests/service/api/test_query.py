@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from service.config import LimitsConfig
-from tests.service.api.fake import fake_vector
+from tests.service.api.fake_vectors import fake_vector
 from tests.service.api.kit import Api, assert_problem
 
 PATH = "/v1/sessions/s1/query"
@@ -36,9 +36,11 @@ async def test_questions_come_back_as_plain_vectors_of_one_moment(client):
         "usage": {"prompt_tokens": 2, "total_tokens": 2, "truncated_tokens": 0},
     }
     for index, (item, text) in enumerate(zip(body["data"], ("the key", ""), strict=True)):
-        assert set(item) == {"index", "embedding", "tokens", "recall"}
+        assert set(item) == {"index", "embedding", "tokens", "recall", "nearest"}
+        assert item["nearest"] is None
         assert (item["index"], item["tokens"], item["recall"]) == (index, len(text.split()), None)
         np.testing.assert_array_equal(np.float32(item["embedding"]), fake_vector(text, 8))
+    assert body["searched"] is None
     assert answer.headers["etag"] == '"fake.3"'
     assert answer.headers["cache-control"] == "no-store"
     assert "infer;dur=3.000" in answer.headers["server-timing"]
@@ -60,6 +62,20 @@ async def test_a_model_with_a_recall_head_answers_from_the_memory(client, api):
 
 
 @pytest.mark.usefixtures("read")
+async def test_a_session_with_an_index_is_searched(client, api):
+    api.infini.searches = True
+    body = (await _query(client, "the key", "door", top_k=2)).json()
+    assert body["searched"] == [0, 3]
+    for item in body["data"]:
+        assert item["nearest"] == [
+            {"seq": 2, "score": 1.0, "token_range": [8, 10]},
+            {"seq": 1, "score": 0.5, "token_range": [4, 8]},
+        ]
+    [item] = (await _query(client, "the key")).json()["data"]
+    assert [near["seq"] for near in item["nearest"]] == [2, 1, 0]
+
+
+@pytest.mark.usefixtures("read")
 async def test_asking_changes_nothing_and_a_completed_session_can_be_asked(client):
     before = (await client.get("/v1/sessions/s1")).json()
     first = (await _query(client, "the key")).json()
@@ -78,7 +94,9 @@ async def test_asking_changes_nothing_and_a_completed_session_can_be_asked(clien
         {"texts": [1]},
         {"texts": [["x"]]},
         {"texts": None},
-        {"texts": ["x"], "top_k": 3},
+        {"texts": ["x"], "top_k": 0},
+        {"texts": ["x"], "top_k": 1001},
+        {"texts": ["x"], "top_k": 1.5},
         {"texts": ["x"], "encoding_format": "hex"},
         {"texts": ["x"] * 2049},
     ],

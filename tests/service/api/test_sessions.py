@@ -31,10 +31,28 @@ async def test_create_answers_with_the_whole_session(client):
         "state_bytes": 3_120,
         "created_at": 1.5,
         "updated_at": 2.5,
+        "ttl_seconds": None,
+        "expires_at": None,
         "metadata": {"title": "Krieg", "n": 12345678901234567890123},
+        "index": False,
+        "forked_from": None,
         "etag": "fake.0",
+        "replayed": False,
     }
+    del body["replayed"]
     assert (await client.get(answer.headers["location"])).json() == body
+
+
+async def test_a_session_may_be_given_a_time_to_live(client):
+    body = (await _create(client, ttl_seconds=60)).json()
+    assert (body["ttl_seconds"], body["expires_at"]) == (60, 62.5)
+    shown = (await client.get("/v1/sessions/s1")).json()
+    assert {**shown, "replayed": False} == body
+
+
+@pytest.mark.parametrize("ttl", [0, -1, 1.5, "60", True, 10**11])
+async def test_a_time_to_live_is_a_number_of_seconds(client, ttl):
+    assert_problem(await _create(client, ttl_seconds=ttl), 422, "validation_error")
 
 
 async def test_the_server_chooses_an_id_if_none_is_given(client):

@@ -30,7 +30,7 @@ def longstream(
 def test_help_names_the_commands() -> None:
     shown = longstream("--help")
     assert shown.returncode == 0
-    for command in ("serve", "embed", "models", "attention", "evaluate", "demo", "check-config"):
+    for command in ("serve", "embed", "models", "attention", "evaluate", "demo", "keys"):
         assert command in shown.stdout
 
 
@@ -81,6 +81,7 @@ def test_check_config_puts_the_environment_over_the_file(tmp_path: Path) -> None
         ("nonsense: 1", "nonsense"),
         ("models: []", "models must be a non-empty list"),
         ("host: 0.0.0.0", "there are no API keys"),
+        ("auth: {keys_file: nowhere.yaml}", "there is no such file of API keys"),
         ("a: [", "cannot read"),
     ],
 )

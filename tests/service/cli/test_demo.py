@@ -93,9 +93,10 @@ def test_the_passkey_load_test_reports(service: RunningService, capsys):
     assert 3000 < report["tokens"][0] == report["tokens"][1] < 6000
     assert len(report["state_bytes"]) == 1
     assert report["state_bytes"][0] > 416_804  # the memory, and a header
-    assert report["all"]["of"] == report["made_up"]["of"] == 16
+    assert report["all"]["of"] == report["made_up"]["of"] == report["after_reset"]["of"] == 16
     assert sum(report[depth]["count"] for depth in passkey.DEPTHS) == report["all"]["count"] >= 12
     assert report["made_up"]["count"] <= 8
+    assert report["after_reset"]["count"] == 0
 
 
 @pytest.mark.ray

@@ -11,7 +11,8 @@ from typer.testing import CliRunner, Result
 
 from models.evaluate.context import plan
 from models.loading import PACKAGED
-from service.cli.evaluate_context import _models, evaluate_context
+from service.cli.context_plan import models_of
+from service.cli.evaluate_context import evaluate_context
 from service.errors import ConfigError
 
 DATA = Path(__file__).parents[2] / "data" / "evaluate"
@@ -67,13 +68,13 @@ def test_without_models_the_free_rows_stand_alone(here: Path):
 
 
 def test_adapters_are_seeds_of_their_attention():
-    assert _models(["infini"], []) == [("infini", "infini", PACKAGED)]
-    assert _models(["infini", "infini"], ["plus=runs/a.safetensors", "plus=b.safetensors"]) == [
+    assert models_of(["infini"], []) == [("infini", "infini", PACKAGED)]
+    assert models_of(["infini", "infini"], ["plus=runs/a.safetensors", "plus=b.safetensors"]) == [
         ("infini", "infini", PACKAGED),
         ("plus", "plus a", "runs/a.safetensors"),
         ("plus", "plus b", "b.safetensors"),
     ]
-    assert _models(["infini"], ["infini=a.b"]) == [("infini", "infini a", "a.b")]
+    assert models_of(["infini"], ["infini=a.b"]) == [("infini", "infini a", "a.b")]
 
 
 @pytest.mark.parametrize(

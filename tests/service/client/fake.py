@@ -10,7 +10,7 @@ from urllib.parse import unquote
 import httpx
 
 from models.chunking import split_text
-from tests.service.client import fake_sessions, fake_tokens
+from tests.service.client import fake_copies, fake_sessions, fake_tokens
 from tests.service.client.vectors import DIMENSIONS, encoded, vector_of
 
 Fault = Callable[[httpx.Request], httpx.Response | None]
@@ -24,6 +24,9 @@ class FakeSession:
     texts: list[str] = field(default_factory=list)
     answers: list[dict[str, Any]] = field(default_factory=list)
     completed: bool = False
+    index: bool = False
+    forked: tuple[str, int] | None = None
+    ttl_seconds: int | None = None
 
     @property
     def tokens(self) -> int:
@@ -38,6 +41,7 @@ class FakeService:
     faults: list[Fault] = field(default_factory=list)
     requests: list[httpx.Request] = field(default_factory=list)
     lose_answers: int = 0
+    keys: dict[str, str] = field(default_factory=dict)
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         self.requests.append(request)
@@ -54,6 +58,10 @@ class FakeService:
 
     def _route(self, request: httpx.Request) -> httpx.Response:
         path = request.url.raw_path.decode().split("?")[0]
+        if path == "/v1/sessions/import":
+            return fake_copies.adopt(self, FakeSession(""), request)
+        if path == "/v1/sessions/stateless":
+            return fake_copies.append_stateless(request)
         below = re.fullmatch(r"/v1/sessions/([^/]+)(/\w+)?", path)
         if below is not None:
             return self._in_session(request, unquote(below[1]), below[2] or "")
@@ -65,17 +73,21 @@ class FakeService:
 
     def _create(self, request: httpx.Request) -> httpx.Response:
         body = json.loads(request.content)
+        if body.get("stateless"):
+            return fake_copies.begin_stateless(body)
         if body["id"] in self.sessions:
             return problem(409, "session_exists")
-        self.sessions[body["id"]] = FakeSession(body["model"])
-        return httpx.Response(201, json=self._object(body["id"], body.get("metadata")))
+        self.sessions[body["id"]] = FakeSession(
+            body["model"], index=body.get("index", False), ttl_seconds=body.get("ttl_seconds")
+        )
+        return httpx.Response(201, json=self.describe(body["id"], body.get("metadata")))
 
     def _list(self, request: httpx.Request) -> httpx.Response:
         params = request.url.params
         known = [key for key in sorted(self.sessions) if key > params.get("after", "")]
         page = known[: int(params["limit"])]
         more = len(known) > len(page)
-        data = [self._object(key) for key in page]
+        data = [self.describe(key) for key in page]
         following = page[-1] if more else None
         return httpx.Response(200, json={"data": data, "has_more": more, "next_after": following})
 
@@ -92,21 +104,25 @@ class FakeService:
             ("HEAD", ""): lambda: httpx.Response(
                 200, headers={"Next-Seq": str(len(session.texts))}
             ),
-            ("GET", ""): lambda: httpx.Response(200, json=self._object(session_id)),
+            ("GET", ""): lambda: httpx.Response(200, json=self.describe(session_id)),
             ("GET", "/embedding"): lambda: httpx.Response(
                 200, json=fake_sessions.document(session)
             ),
             ("POST", "/chunks"): lambda: append(session_id, session, json.loads(request.content)),
             ("POST", "/stream"): lambda: stream(session, request),
             ("POST", "/complete"): lambda: fake_sessions.complete(
-                session, json.loads(request.content), lambda: self._object(session_id)
+                session, json.loads(request.content), lambda: self.describe(session_id)
             ),
             ("POST", "/query"): lambda: fake_sessions.query(session, json.loads(request.content)),
+            ("POST", "/fork"): lambda: fake_copies.fork(self, session_id, request),
+            ("GET", "/export"): lambda: fake_copies.export(session, request),
+            ("GET", "/memory"): lambda: fake_copies.memory(session),
         }
         return answers[request.method, below]()
 
-    def _object(self, session_id: str, metadata: Any = None) -> dict[str, Any]:
+    def describe(self, session_id: str, metadata: Any = None) -> dict[str, Any]:
         session = self.sessions[session_id]
+        fork = session.forked and {"id": session.forked[0], "at_seq": session.forked[1]}
         return {
             "object": "session",
             "id": session_id,
@@ -119,7 +135,11 @@ class FakeService:
             "state_bytes": 5000,
             "created_at": 1.5,
             "updated_at": 2.5,
+            "ttl_seconds": session.ttl_seconds,
+            "expires_at": None if session.ttl_seconds is None else 2.5 + session.ttl_seconds,
             "metadata": metadata or {},
+            "index": session.index,
+            "forked_from": fork,
             "etag": f"e.{len(session.texts)}",
         }
 

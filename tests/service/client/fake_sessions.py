@@ -42,6 +42,15 @@ def complete(
     return httpx.Response(200, json=answer)
 
 
+def nearest(session: "FakeSession", top_k: int) -> list[dict[str, Any]]:
+    """Find the last chunks, whatever is asked."""
+    last = session.answers[::-1][:top_k]
+    return [
+        {"seq": answer["seq"], "score": 1 / place, "token_range": answer["token_range"]}
+        for place, answer in enumerate(last, start=1)
+    ]
+
+
 def query(session: "FakeSession", body: dict[str, Any]) -> httpx.Response:
     """Answer questions backwards; remember what was read that ends like the question."""
 
@@ -58,6 +67,7 @@ def query(session: "FakeSession", body: dict[str, Any]) -> httpx.Response:
             "embedding": encoded(vector_of(text), body["encoding_format"]),
             "tokens": len(text.split()),
             "recall": recall(text),
+            "nearest": nearest(session, body.get("top_k", 10)) if session.index else None,
         }
         for index, text in enumerate(body["texts"])
     ]

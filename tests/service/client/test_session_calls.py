@@ -30,6 +30,13 @@ def read(client):
     client.append("s", TEXTS, 0)
 
 
+def test_a_session_may_be_given_a_time_to_live(client, service):
+    assert client.create_session("infini", "mortal", ttl_seconds=60).expires_at == 62.5
+    assert json.loads(service.requests[-1].content)["ttl_seconds"] == 60
+    assert client.create_session("infini", "immortal").expires_at is None
+    assert "ttl_seconds" not in json.loads(service.requests[-1].content)
+
+
 @pytest.mark.usefixtures("read")
 def test_a_completed_session_takes_no_more_and_replays(client, service):
     assert client.session("s").completed is False

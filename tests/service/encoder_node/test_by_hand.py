@@ -1,5 +1,6 @@
 """What the service shows, computed again from the checkpoint's tensors with numpy and nothing of ours."""
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -15,6 +16,9 @@ from service.api.app import Services, create_app
 from service.config import LimitsConfig
 from service.encoder_node import EncoderNode
 from service.metrics import GatewayMetrics
+from service.sessions.copies import SessionCopies
+from service.sessions.state_tokens import StateTokens
+from service.sessions.stores import MemoryStore
 from tests.service.api.fake import FakeEncoder
 from tests.service.api.kit import INFINI, FakeCatalog
 from tests.service.encoder_node.conftest import StartNode
@@ -67,6 +71,8 @@ async def api_over(node: EncoderNode) -> AsyncIterator[httpx.AsyncClient]:
     services = Services(
         encoders={"m": node},
         catalog=FakeCatalog(FakeEncoder(INFINI)),
+        copies=SessionCopies(MemoryStore(), 1 << 20),
+        tokens=StateTokens(b"s" * 32, 60, time.time),
         limits=LimitsConfig(),
         metrics=GatewayMetrics(),
         scrape=nothing,

@@ -11,6 +11,7 @@ from service.ports import AppendResult, ModelInfo
 from service.sessions.appender import Appender
 from service.sessions.catalog import SessionCatalog
 from service.sessions.hot import HotStates
+from service.sessions.retention import Retention
 from service.sessions.stores import MemoryStore, SessionStore
 from tests.service.sessions.fakes import (
     INFO,
@@ -36,6 +37,7 @@ class Bench:
         hot_bytes: int = 1 << 20,
         kept: int | None = None,
         info: ModelInfo = INFO,
+        retention: Retention | None = None,
     ) -> None:
         self.store = store or MemoryStore()
         self.reader, self.listener = FakeReader(), Listener()
@@ -47,7 +49,7 @@ class Bench:
             self.reader,
             info,
             self.hot,
-            kept_answers=kept,
+            retention=retention or Retention(kept),
             clock=self.clock,
             observer=self.listener,
         )

@@ -1,8 +1,39 @@
+from collections.abc import Iterator
+
 import pytest
 
-from tests.service.sessions.bench import Bench
+from tests.redis_server import RedisProcess, free_port
 
 
 @pytest.fixture
 async def bench():
+    from tests.service.sessions.bench import Bench  # noqa: PLC0415 - torch, which tests of stores do without
+
     return await Bench().begin()
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory) -> Iterator[RedisProcess]:
+    """One server for all tests that ask for it."""
+    with RedisProcess(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_cluster(tmp_path_factory) -> Iterator[RedisProcess]:
+    """A cluster of one node: it refuses a step whose keys live in different slots."""
+    settings = {"cluster_enabled": "yes", "cluster_port": str(free_port())}
+    with RedisProcess(tmp_path_factory.mktemp("cluster"), **settings) as server:
+        with server.client() as client:
+            client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+            while b"cluster_state:ok" not in client.execute_command("CLUSTER", "INFO"):
+                pass
+        yield server
+
+
+@pytest.fixture
+def redis_url(redis_server: RedisProcess) -> str:
+    """The address of an empty database."""
+    with redis_server.client() as client:
+        client.flushall()
+    return redis_server.url

@@ -17,13 +17,15 @@ from service.sessions.codec import MemoryShape, StateArrays, document_vector, en
 from service.sessions.observer import SessionEvent
 from service.sessions.protocol import next_record
 from service.sessions.reading import Reading, SecondLook
-from service.sessions.records import ChunkRecord, KeyRecord, SessionRecord
+from service.sessions.records import SessionRecord
 from service.sessions.state import SessionState
 from service.sessions.stores.base import Commit, SessionStore
+from tests.service.sessions.made import TENANT, make_chunk, make_commit, make_record
+
+__all__ = ["TENANT", "make_chunk", "make_commit", "make_record"]
 
 WIDTH = 4
 SHAPE = {"matrix": (2, 1, 2, 2), "normaliser": (2, 1, 2), "other.sum": (3,)}
-TENANT = "tenant-a"
 INFO = ModelInfo(
     id="fake",
     attention="infini",
@@ -151,53 +153,6 @@ def revisit(
     *chunks: str, first: int = 0, if_match: tuple[str, ...] | None = None
 ) -> RevisitCommand:
     return RevisitCommand(TENANT, "s", first, chunks, if_match)
-
-
-def make_record(
-    session: str = "s",
-    tenant: str = TENANT,
-    incarnation: str = "i1",
-    version: int = 0,
-    tokens: int = 0,
-) -> SessionRecord:
-    return SessionRecord(
-        tenant=tenant,
-        id=session,
-        incarnation=incarnation,
-        model=INFO.id,
-        fingerprint=INFO.fingerprint,
-        status="open",
-        version=version,
-        next_seq=version,
-        tokens=tokens,
-        created_at=1.5,
-        updated_at=2.5 + version,
-        metadata='{"title":"ü"}',
-        state_bytes=100 * version,
-    )
-
-
-def make_chunk(seq: int, text: str = "text") -> ChunkRecord:
-    digest = hashlib.sha256(text.encode()).digest()
-    return ChunkRecord(seq, digest, f"vector {seq} {text}".encode(), 3, 3 * seq)
-
-
-def make_commit(
-    record: SessionRecord,
-    text: str = "text",
-    key: str | None = None,
-    forget_before: int = 0,
-) -> Commit:
-    """Return the commit that brings a session from `record` one chunk further."""
-    following = next_record(record, tokens=3, state_bytes=99, now=record.updated_at + 1)
-    return Commit(
-        expected_version=record.version,
-        record=following,
-        state=f"state {following.version} {text}".encode(),
-        chunk=make_chunk(record.next_seq, text),
-        key=None if key is None else KeyRecord(key, b"d" * 32, record.next_seq),
-        forget_before=forget_before,
-    )
 
 
 def make_state(seed: int = 0, width: int = WIDTH) -> StateArrays:

@@ -10,6 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from service.errors import Gone, InternalError, Unavailable
+from service.redaction import session_hash
 from service.sessions.appender import MOST_WAITING
 from service.sessions.stores import MemoryStore, SqliteStore
 from tests.service.sessions.bench import Bench, vectors
@@ -160,7 +161,7 @@ async def test_a_crash_between_reading_and_commit_leaves_no_trace():
         await bench.append(command("b", first=1))
     assert caught.value.extras == {"next_seq": 1}
     assert "dies" not in caught.value.detail
-    assert [(line["session_id"], line["exc_info"]) for line in logs] == [("s", True)]
+    assert [(line["session"], line["exc_info"]) for line in logs] == [(session_hash("s"), True)]
     assert await store.get_with_state(TENANT, "s") == before
     store.fault = ""
     after = Bench(store)

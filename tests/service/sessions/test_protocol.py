@@ -77,12 +77,12 @@ def test_a_replay_is_answered_whatever_the_condition_says():
     refused(PreconditionFailed, 3, make_chunk(3), OTHER, if_match=("i1.3",))
 
 
-@pytest.mark.parametrize("status", ["deleted", "lost"])
+@pytest.mark.parametrize("status", ["deleted", "lost", "expired"])
 def test_tombstones_are_gone(status):
     with pytest.raises(Gone) as caught:
-        protocol.require_open(replace(RECORD, status=status))
+        protocol.require_open(replace(RECORD, status=status), 9.0)
     assert caught.value.code == f"session_{status}"
-    protocol.require_open(RECORD)
+    protocol.require_open(RECORD, 1e12)
 
 
 def test_other_weights_conflict_and_both_fingerprints_are_told():
@@ -133,6 +133,18 @@ def test_what_was_deleted_keeps_the_name_and_no_content():
     assert (grave.status, grave.incarnation, grave.metadata) == ("deleted", "i1", "{}")
     assert grave.state_bytes == 0
     assert grave.etag != RECORD.etag
+
+
+def test_an_expired_session_ended_when_it_did_not_when_that_was_found():
+    mortal = replace(RECORD, ttl_seconds=10.0)
+    grave = protocol.tombstone(mortal, "expired", 99.0)
+    assert (grave.status, grave.version, grave.metadata, grave.state_bytes) == (
+        "expired",
+        6,
+        "{}",
+        0,
+    )
+    assert (grave.expires_at, grave.forget_at) == (mortal.expires_at, mortal.forget_at)
 
 
 def test_what_was_lost_keeps_everything():

@@ -50,7 +50,7 @@ async def test_a_state_that_does_not_verify_is_lost_and_kept(catalog, store, lis
     record = await catalog.create(TENANT, INFO, "s")
     blob = broken_states()[kind]
     moved = await advance(store, record, blob)
-    for call in (catalog.document, catalog.document, catalog.get, catalog.delete):
+    for call in (catalog.document, catalog.document, catalog.get, catalog.complete):
         with pytest.raises(Gone) as caught:
             await call(TENANT, "s")
         assert caught.value.code == "session_lost"
@@ -58,6 +58,13 @@ async def test_a_state_that_does_not_verify_is_lost_and_kept(catalog, store, lis
     grave, kept = await store.get_with_state(TENANT, "s")
     assert (grave.status, grave.metadata, kept) == ("lost", moved.metadata, blob)
     assert await store.chunks(TENANT, "s", 0, 9) == [make_chunk(0)]
+    # Only its owner may give it up, and then nothing is left of it.
+    await catalog.delete(TENANT, "s")
+    with pytest.raises(Gone) as caught:
+        await catalog.delete(TENANT, "s")
+    assert caught.value.code == "session_deleted"
+    assert (await store.get_with_state(TENANT, "s"))[1] == b""
+    assert await store.chunks(TENANT, "s", 0, 9) == []
 
 
 async def test_one_bad_read_costs_a_second_one_and_no_session(listener):

@@ -37,9 +37,9 @@ def infini(tokenizer: Tokenizer) -> Variant:
 
 
 @pytest.fixture
-def attenuate(infini: Variant) -> Callable[[float], Variant]:
-    def weaken(gate: float) -> Variant:
-        options = AttentionOptions(gate_logit=math.log(gate / (1 - gate)))
+def attenuate(infini: Variant) -> Callable[[float, int], Variant]:
+    def weaken(gate: float, first: int) -> Variant:
+        options = AttentionOptions(gate_logit=math.log(gate / (1 - gate)), memory_from=first)
         return replace(infini, id=f"weak {gate}", encoder=tiny("infini", options))
 
     return weaken
@@ -64,7 +64,7 @@ def plan(
     pairs: SentencePairs,
     base: Variant,
     infini: Variant,
-    attenuate: Callable[[float], Variant],
+    attenuate: Callable[[float, int], Variant],
 ) -> ContextPlan:
     return ContextPlan((garden,), pairs, base, attenuate, (infini,), "report", Resampling(0, 50))
 

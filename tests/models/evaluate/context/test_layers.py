@@ -99,6 +99,36 @@ def test_the_layers_run_once_for_all_memories_and_all_readers(
     assert sum(runs) == 3 * len(segments)
 
 
+def test_tokens_and_memories_are_those_of_the_encoder(
+    plus: Variant, layers: SharedLayers, tokenizer: Tokenizer
+):
+    encoder = plus.encoder
+    first, *others = [found[0] for found in tokenizer.segments(["bees sleep", "lava", "a lamp"])]
+    [begun] = encoder([first], [encoder.empty_memory()]).memories or []
+    memories = [begun, encoder.empty_memory()]
+    for reader in (encoder.reader, None):
+        encoder.reader = reader
+        expected, found = encoder(others, memories), layers.forward(encoder, others, memories)
+        torch.testing.assert_close(found.sums, expected.sums)
+        torch.testing.assert_close(found.tokens, expected.tokens)
+        assert [memory.tokens_seen for memory in found.memories or ()] == [14, 6]
+        for one, other in zip(found.memories or (), expected.memories or (), strict=True):
+            assert one.tokens_seen == other.tokens_seen
+            torch.testing.assert_close(one.parts, other.parts)
+
+
+def test_the_same_weights_in_another_attention_are_other_layers(
+    tokenizer: Tokenizer, base: Variant, layers: SharedLayers
+):
+    cut = Cut.of(tokenizer, DOCUMENTS)
+    causal = small("causal", tokenizer)
+    causal.encoder.load_state_dict(base.encoder.state_dict())
+    for model in (base, causal):
+        expected = read_apart(model, cut, None, ignored)
+        found = read_apart(model, cut, None, ignored, layers)
+        np.testing.assert_allclose(found, expected, atol=2e-6)
+
+
 def test_layers_that_write_a_memory_are_run_by_themselves(infini: Variant, plus: Variant):
     assert SharedLayers.serve(plus.encoder)
     assert not SharedLayers.serve(infini.encoder)

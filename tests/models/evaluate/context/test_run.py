@@ -67,7 +67,7 @@ def test_all_rows_stand_side_by_side(report: ContextReport):
         {"a"},
         {"a", "decay"},
     ]
-    assert set(garden.rows[6].settings) == {"g"}
+    assert set(garden.rows[6].settings) == {"g", "from layer"}
     assert garden.rows[8].settings == {"window": 128}
 
 

@@ -1,4 +1,4 @@
-"""What every backend promises; parametrised over the registry, so a new one is covered at once."""
+"""What every backend promises: beginnings, commits, reads; `test_contract_ends` has the rest."""
 
 import asyncio
 from dataclasses import replace
@@ -6,23 +6,10 @@ from dataclasses import replace
 import pytest
 
 from service.sessions.protocol import completed_record, tombstone
-from service.sessions.records import KeyRecord, SessionRecord
-from service.sessions.stores import SessionStore
-from tests.service.sessions.fakes import TENANT, make_chunk, make_commit, make_record
+from service.sessions.records import KeyRecord
+from tests.service.sessions.made import TENANT, grown, make_chunk, make_commit, make_record
 
 RECORD = make_record()
-
-
-async def grown(
-    store: SessionStore, record: SessionRecord, steps: int, key: str | None = None
-) -> SessionRecord:
-    """Create a session and append `steps` chunks."""
-    assert await store.create(record, b"begin")
-    for _ in range(steps):
-        commit = make_commit(record, key=key)
-        assert await store.commit(commit)
-        record = commit.record
-    return record
 
 
 async def test_what_was_created_is_there(store):
@@ -151,33 +138,6 @@ async def test_forgetting_drops_old_answers_and_no_key(store):
     assert await store.key(TENANT, "s", "new") == KeyRecord("new", b"d" * 32, 3)
 
 
-async def test_a_lost_session_is_closed_and_keeps_everything(store):
-    record = await grown(store, RECORD, 2, key="k")
-    _, state = await store.get_with_state(TENANT, "s")
-    grave = tombstone(record, "lost", 77.0)
-    assert await store.bury(grave, expected_version=2) is True
-    assert await store.get(TENANT, "s") == grave
-    assert await store.get_with_state(TENANT, "s") == (grave, state)
-    assert await store.chunks(TENANT, "s", 0, 10) == [make_chunk(0), make_chunk(1)]
-    assert await store.key(TENANT, "s", "k") == KeyRecord("k", b"d" * 32, 1)
-    assert await store.list(TENANT, None, 10) == []
-    assert await store.create(make_record(incarnation="i2"), b"again") is False
-    assert await store.commit(make_commit(grave)) is False
-
-
-async def test_deleting_leaves_a_tombstone_and_nothing_else(store):
-    record = await grown(store, RECORD, 2, key="k")
-    grave = tombstone(record, "deleted", 77.0)
-    assert await store.bury(grave) is True
-    assert await store.get(TENANT, "s") == grave
-    assert await store.get_with_state(TENANT, "s") == (grave, b"")
-    assert await store.chunks(TENANT, "s", 0, 10) == []
-    assert await store.key(TENANT, "s", "k") is None
-    assert await store.create(make_record(incarnation="i2"), b"again") is False
-    assert await store.bury(tombstone(record, "lost", 78.0)) is False
-    assert await store.get(TENANT, "s") == grave
-
-
 async def test_burying_may_be_tied_to_a_version(store):
     record = await grown(store, RECORD, 2)
     grave = tombstone(record, "deleted", 9.0)
@@ -239,7 +199,13 @@ async def test_ping_answers(store):
 
 
 @pytest.mark.parametrize(
-    "change", [{"expected_version": 1}, {"chunk": make_chunk(3)}], ids=["version", "chunk"]
+    "change",
+    [
+        {"expected_version": 1},
+        {"chunk": make_chunk(3)},
+        {"record": replace(make_commit(RECORD).record, kept_from=1)},
+    ],
+    ids=["version", "chunk", "kept"],
 )
 def test_a_commit_is_one_step(change):
     with pytest.raises(ValueError, match="exactly"):

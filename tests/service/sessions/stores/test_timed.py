@@ -2,6 +2,7 @@ import pytest
 
 from service.errors import Unavailable
 from service.metrics import EncoderMetrics
+from service.sessions.origins import Beginning
 from service.sessions.records import ChunkRecord, SessionRecord
 from service.sessions.stores.base import Commit, SessionStore
 from service.sessions.stores.memory import MemoryStore
@@ -37,11 +38,21 @@ async def test_every_operation_is_passed_on_and_timed():
         assert await store.complete(DONE, expected_version=7) is False
         assert await store.complete(DONE, expected_version=1) is True
         await store.ping()
+        assert await store.begin(Beginning(RECORD, b"state")) == "id_taken"
+        assert await store.request("t", "k") is None
+        assert await store.traits("t", ["s"]) == {}
+        assert await store.snapshots("t", "s") == []
+        assert await store.snapshot("t", "s", 1) is None
         assert await store.bury(GRAVE, expected_version=7) is False
         assert await store.bury(GRAVE) is True
+        assert await store.due(1e9, 9) == [("t", "s")]
+        assert await store.quarantine(GRAVE) is False
+        assert await store.forget(GRAVE) is True
     counts = {"create": 2, "complete": 2, "bury": 2}
     for operation in (
         "create", "get", "get_with_state", "commit", "complete", "chunks", "key", "bury", "list", "ping",
+        "begin", "request", "traits", "snapshots", "snapshot",
+        "quarantine", "due", "forget",
     ):  # fmt: skip
         count = _count(metrics, "store_operation_duration_seconds_count", operation)
         assert count == counts.get(operation, 1), operation

@@ -1,0 +1,163 @@
+"""HTTP/1.1 of one connection, with bounds on everything its sender controls before the application sees it.
+
+uvicorn bounds the size of a request's head, with h11 only, and no time but that between requests: connections that
+send a byte now and then would stay open for ever. What comes after a head is bounded by the application, which knows
+the route; what still comes after the answer is bounded here, and so is an answer that nobody takes.
+"""
+
+import asyncio
+import sys
+import uuid
+from http import HTTPStatus
+from typing import Any, Final
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from service.api.middleware import SECURITY_HEADERS
+from service.api.problems import PROBLEM_MEDIA_TYPE, bare_problem
+from service.api.refusals import HeadersTooLarge
+from service.config_access import EdgeConfig
+from service.errors import BadRequest, ServiceError, Unavailable
+
+_ANSWERABLE: Final = (h11.IDLE, h11.SEND_RESPONSE)
+_LEAST_TAKEN: Final = 64 * 1024
+"""Bytes of a waiting answer that its client has to take in each `edge.unread_seconds`."""
+
+
+class GuardedHttp(H11Protocol):
+    """One connection.
+
+    Args:
+        edge: The bounds.
+        options: What uvicorn makes a protocol with.
+    """
+
+    def __init__(self, edge: EdgeConfig, **options: Any) -> None:
+        super().__init__(**options)
+        self._edge = edge
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._linger_timer: asyncio.TimerHandle | None = None
+        self._unread_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn
+        """Start the clock of the first head, or turn the connection away if there are too many."""
+        super().connection_made(transport)
+        if len(self.connections) > self._edge.connections:
+            busy = Unavailable("overloaded", "This process has too many connections; try again.")
+            self._refuse(busy, {"retry-after": str(busy.retry_after_s)})
+            return
+        self._await_head()
+
+    def data_received(self, data: bytes) -> None:
+        """Keep the clock of a head that is incomplete; stop it when it is there."""
+        super().data_received(data)
+        if self.transport.is_closing():
+            return
+        if self.conn.their_state is not h11.IDLE:
+            self._stop_head_timer()
+        elif self._head_timer is None:
+            self._await_head()
+        if self.conn.their_state is not h11.SEND_BODY:
+            self._stop_linger_timer()
+
+    def on_response_complete(self) -> None:
+        """Give what is left of an answered request's body a moment to end."""
+        super().on_response_complete()
+        if self.transport.is_closing():
+            return
+        if self.conn.their_state is h11.SEND_BODY:
+            seconds = self._edge.linger_seconds
+            self._linger_timer = self.loop.call_later(seconds, self.transport.close)
+        elif self.conn.their_state is h11.IDLE and self.conn.trailing_data[0]:
+            # The beginning of a next head came along with the last request.
+            self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the clocks."""
+        self._stop_head_timer()
+        self._stop_linger_timer()
+        self._stop_unread_timer()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Start the clock of an answer that its client does not take."""
+        super().pause_writing()
+        self._await_reader()
+
+    def resume_writing(self) -> None:
+        """Stop it: most of the answer is on its way."""
+        self._stop_unread_timer()
+        super().resume_writing()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP, called by uvicorn while it handles h11's error."""
+        error = sys.exception()
+        hint = error.error_status_hint if isinstance(error, h11.RemoteProtocolError) else 0
+        # None before the first request, which its declared type leaves out.
+        cycle = getattr(self, "cycle", None)
+        if cycle is not None and not cycle.response_complete:
+            # The application hears that its client is gone, which from now on it is.
+            cycle.disconnected = True
+            cycle.message_event.set()
+        refusal: ServiceError = BadRequest("invalid_request", msg)
+        if hint == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE:
+            refusal = HeadersTooLarge(
+                "headers_too_large",
+                f"The head of the request is larger than {self._edge.head_bytes} bytes.",
+                extras={"max_head_bytes": self._edge.head_bytes},
+            )
+        self._refuse(refusal)
+
+    def _await_head(self) -> None:
+        self._stop_head_timer()
+        self._head_timer = self.loop.call_later(self._edge.head_seconds, self.transport.close)
+
+    def _stop_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _stop_linger_timer(self) -> None:
+        if self._linger_timer is not None:
+            self._linger_timer.cancel()
+            self._linger_timer = None
+
+    def _await_reader(self) -> None:
+        waiting = self.transport.get_write_buffer_size()
+        self._unread_timer = self.loop.call_later(
+            self._edge.unread_seconds, self._require_taken, waiting
+        )
+
+    def _require_taken(self, waited: int) -> None:
+        if self.transport.get_write_buffer_size() > waited - _LEAST_TAKEN:
+            # Closed in good order it would stay until the client has read all of it.
+            self.transport.abort()
+        else:
+            self._await_reader()
+
+    def _stop_unread_timer(self) -> None:
+        if self._unread_timer is not None:
+            self._unread_timer.cancel()
+            self._unread_timer = None
+
+    def _refuse(self, error: ServiceError, headers: dict[str, str] | None = None) -> None:
+        """Answer with a problem document if nothing was answered yet, and close."""
+        if self.conn.our_state in _ANSWERABLE:
+            request_id = uuid.uuid4().hex
+            body = bare_problem(error, request_id)
+            named = {
+                **SECURITY_HEADERS,
+                "content-type": PROBLEM_MEDIA_TYPE,
+                "content-length": str(len(body)),
+                "x-request-id": request_id,
+                "connection": "close",
+                **(headers or {}),
+            }
+            reason = error.title.encode()
+            head = h11.Response(
+                status_code=error.status, headers=list(named.items()), reason=reason
+            )
+            for event in (head, h11.Data(data=body), h11.EndOfMessage()):
+                self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
