@@ -69,8 +69,31 @@ def recompute_seconds(config: EncoderConfig, tokens: int) -> float:
     One layer is run for 1,024 rows against all keys and values and scaled to all rows and layers: every row costs the
     same, and the whole would take minutes where the document is long. Norms and GELU included, embeddings not.
     """
-    width, inner, heads = config.width, config.feed_forward_width, config.heads
     rows = min(_ROWS, tokens)
+    return fastest(_layer(config, rows, tokens), 2) * config.layers * tokens / rows
+
+
+def whole_seconds(config: EncoderConfig, tokens: int) -> float:
+    """Return the seconds of full attention over a document, every row of every layer, run once."""
+    layer = _layer(config, tokens, tokens)
+    begun_s = time.perf_counter()
+    with torch.inference_mode():
+        for _ in range(config.layers):
+            layer()
+    return time.perf_counter() - begun_s
+
+
+def continue_seconds(config: EncoderConfig, tokens: int, chunk: int) -> float:
+    """Return the seconds of a chunk against the keys and values of a document so far, which somebody kept.
+
+    Causal models only can: in others, what comes later changes what was before. One layer is run, scaled to all.
+    """
+    return fastest(_layer(config, chunk, tokens), 2) * config.layers
+
+
+def _layer(config: EncoderConfig, rows: int, tokens: int) -> Callable[[], None]:
+    """Return one layer over some rows of a document, with random weights and inputs."""
+    width, inner, heads = config.width, config.feed_forward_width, config.heads
     keys = torch.randn(1, heads, tokens, width // heads)
     x = torch.randn(rows, width)
     weights = {
@@ -87,7 +110,7 @@ def recompute_seconds(config: EncoderConfig, tokens: int) -> float:
         wide = F.gelu(F.linear(normed, weights[width, inner]))
         F.layer_norm(normed + F.linear(wide, weights[inner, width]), (width,))
 
-    return fastest(layer, 2) * config.layers * tokens / rows
+    return layer
 
 
 def fastest(work: Callable[[], None], repeats: int) -> float:

@@ -26,8 +26,9 @@ class Settings:
         rounds: Measurements of each side.
         seconds: Of one measurement.
         warm_up_s: Load on each side before its first measurement.
-        tokens: Length of the document whose last chunks are compared with its first.
+        tokens: Length of the document that `flat` reads.
         overload_s: Length of the overload.
+        whole: Longest document that full attention is run over in whole; beyond, it is estimated from some rows.
         starts: Cold starts.
         before: Seconds of a cold start before, for comparison; None if unknown.
     """
@@ -37,6 +38,7 @@ class Settings:
     warm_up_s: float = 1.0
     tokens: int = 100_000
     overload_s: float = 60.0
+    whole: int = 4096
     starts: int = 2
     before: float | None = None
 

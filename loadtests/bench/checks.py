@@ -1,13 +1,14 @@
 """Correctness under load: a sample of the answers, and every sequence number."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 
 from loadtests.bench.errors import BenchError
 from loadtests.bench.load import Outcome
-from loadtests.bench.target import HttpTarget, Target
+from loadtests.bench.target import SessionTarget, Target
 from loadtests.bench.vectors import Agreement, agreement, chunks_in, embeddings_in
 
 SAMPLE: Final = 8
@@ -57,21 +58,46 @@ def check_order(outcomes: Sequence[Outcome]) -> int:
     return checked
 
 
-async def check_session(target: HttpTarget, outcomes: Sequence[Outcome]) -> Agreement:
+async def check_session(target: SessionTarget, outcomes: Sequence[Outcome]) -> Agreement:
     """Read one session's chunks again, alone and in order, and compare the vectors.
 
     Raises:
         BenchError: there was nothing to compare, or the second reading failed.
     """
     number = min(one.request.session for one in outcomes if one.request.session is not None)
-    own = [one for one in outcomes if one.request.session == number]
-    own = sorted(own, key=lambda one: one.request.first_seq)[:SAMPLE]
-    if not all(one.ok for one in own):
+    return await _read_again(target, number, _appends(outcomes, number)[:SAMPLE])
+
+
+async def check_fork(target: SessionTarget, outcomes: Sequence[Outcome]) -> Agreement:
+    """Read one fork's whole past and its own chunks again, as one new session, and compare the vectors.
+
+    Raises:
+        BenchError: no fork went on reading, or the second reading failed.
+    """
+    grown = {one.request.session for one in outcomes if one.ok and one.request.parent is None}
+    for one in outcomes:
+        parent, child = one.request.parent, one.request.session
+        if parent is None or child is None or child not in grown:
+            continue
+        past = _appends(outcomes, parent)
+        past = [older for older in past if older.request.first_seq < one.request.first_seq]
+        return await _read_again(target, child, [*past, *_appends(outcomes, child)])
+    raise BenchError("no fork went on reading in the time: measure longer, --seconds")
+
+
+def _appends(outcomes: Sequence[Outcome], session: int) -> list[Outcome]:
+    """Return a session's appends in the order of their chunks."""
+    own = [one for one in outcomes if one.request.session == session and one.request.texts]
+    return sorted(own, key=lambda one: one.request.first_seq)
+
+
+async def _read_again(target: SessionTarget, number: int, own: Sequence[Outcome]) -> Agreement:
+    if not own or not all(one.ok for one in own):
         raise BenchError(f"session {number} was not read to its end")
     await target.open_sessions([number])
     loaded, alone = [], []
     for one in own:
-        answer = await target.send(one.request)
+        answer = await target.send(replace(one.request, session=number))
         if answer.status != "ok":
             raise BenchError(f"session {number} cannot be read again: {answer.detail}")
         loaded.append(chunks_in(one.answer.body)[1])

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from loadtests.bench.errors import BenchError
+from loadtests.bench.neighbours import OwnSeconds, own_seconds
 from loadtests.bench.peers import OURS, SESSIONS, Launch
 from loadtests.bench.servers import Server
 from loadtests.bench.target import HttpTarget
@@ -40,6 +41,8 @@ class Fleet:
         self._extra: list[HttpTarget] = []
         self.absent: dict[str, str] = {}
         """Peers that could not be started or whose vectors are wrong, and why."""
+        self.ended: OwnSeconds = {}
+        """What the processes of stopped servers took of the processor, as last seen."""
         self.agreements: dict[str, Agreement] = {}
         """How each peer's vectors compare with ours."""
 
@@ -133,6 +136,7 @@ class Fleet:
         """Stop a server, if it runs."""
         if name in self._running:
             server, target = self._running.pop(name)
+            self.ended |= own_seconds()
             await target.close()
             await asyncio.to_thread(server.stop)
 

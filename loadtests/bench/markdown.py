@@ -65,6 +65,8 @@ def section(result: Result) -> str:
         ]
         parts.append(table(("vectors", "texts", "mean cosine", "lowest cosine"), rows_of_vectors))
     parts += [f"- {first_line(note)}" for note in result.notes]
+    if result.when:
+        parts.append(f"- {result.when}")
     parts.append(f"- other programs used up to {result.others:.0%} of the cores meanwhile")
     return "\n\n".join(parts)
 

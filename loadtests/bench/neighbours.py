@@ -2,27 +2,36 @@
 
 import contextlib
 import time
+from typing import TypeAlias
 
 import psutil
 
+OwnSeconds: TypeAlias = dict[tuple[int, float], float]
+"""Processor seconds of processes, by process id and start."""
+
 
 class Neighbours:
-    """Counts from its making on: the processor's time less that of this process and what it started."""
+    """Counts from its making on: the processor's time less that of this process and what it started.
 
-    def __init__(self) -> None:
+    Args:
+        ended: Seconds of processes of ours that are no more, as `own_seconds` found them last; grows meanwhile.
+    """
+
+    def __init__(self, ended: OwnSeconds | None = None) -> None:
+        self._ended = {} if ended is None else ended
         self._begun_s = time.perf_counter()
         self._busy_s = _busy_s()
-        self._own_s = _own_s()
+        self._own_s = self._ended | own_seconds()
 
     def share(self) -> float:
         """Return the share of all cores in other hands, 0 to 1.
 
-        At most: a process of ours that has ended meanwhile counts among the others. Time that a hypervisor gave
-        to somebody else counts, too.
+        At most: what a process of ours did in its last moments counts among the others. Time that a hypervisor
+        gave to somebody else counts, too.
         """
         wall_s = (time.perf_counter() - self._begun_s) * (psutil.cpu_count() or 1)
-        before = self._own_s
-        own_s = sum(spent - before.get(pid, 0.0) for pid, spent in _own_s().items())
+        before, now = self._own_s, self._ended | own_seconds()
+        own_s = sum(spent - before.get(pid, 0.0) for pid, spent in now.items())
         return min(1.0, max(0.0, (_busy_s() - self._busy_s - own_s) / max(wall_s, 1e-9)))
 
 
@@ -34,10 +43,10 @@ def _busy_s() -> float:
     return float(sum(times) - idle_s - twice_s)
 
 
-def _own_s() -> dict[tuple[int, float], float]:
-    """Return the seconds of each of our processes, by process id and start."""
+def own_seconds() -> OwnSeconds:
+    """Return the processor's seconds of this process and of each that it started."""
     here = psutil.Process()
-    found = {}
+    found: OwnSeconds = {}
     for process in (here, *here.children(recursive=True)):
         with contextlib.suppress(psutil.Error):
             spent = process.cpu_times()

@@ -6,15 +6,19 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import orjson
 import psutil
+from pydantic import TypeAdapter
 
 from loadtests.bench.bench import Settings
-from loadtests.bench.markdown import document
+from loadtests.bench.errors import BenchError
+from loadtests.bench.markdown import document, first_line
 from loadtests.bench.plot import draw
 from loadtests.bench.result import Result
+
+_READER: Final = TypeAdapter(list[Result])
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,10 @@ class Machine:
     memory_gib: float
     system: str
     load: float
+
+    def __str__(self) -> str:
+        """Return it in a line."""
+        return f"{self.processor}, {self.cores} cores, {self.memory_gib} GiB; {self.system}"
 
     @classmethod
     def here(cls) -> Self:
@@ -76,9 +84,33 @@ def write(
     data = folder / "report.json"
     data.write_bytes(orjson.dumps(tree, option=orjson.OPT_INDENT_2))
     text = folder / "report.md"
-    about = f"{made}; {machine.processor}, {machine.cores} cores, {machine.memory_gib} GiB; {machine.system}"
+    about = f"{made}; {machine}"
     text.write_text(document(about, results, [one.name for one in pictures]), "utf-8")
     return [data, text, *pictures]
+
+
+def earlier(folder: Path) -> list[Result]:
+    """Return the results of the report in a folder; none if there is no report.
+
+    Raises:
+        BenchError: it is no report, or one of another version.
+    """
+    data = folder / "report.json"
+    if not data.is_file():
+        return []
+    try:
+        return _READER.validate_python(orjson.loads(data.read_bytes())["results"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BenchError(
+            f"{data} is no report to add to, move it away: {first_line(str(error))}"
+        ) from error
+
+
+def together(old: Sequence[Result], new: Sequence[Result], order: Sequence[str]) -> list[Result]:
+    """Return the results of two runs in the order of some names; of what both have, the newer if it was measured."""
+    found = {result.name: result for result in old}
+    found |= {one.name: one for one in new if not one.skipped or one.name not in found}
+    return [found[name] for name in order if name in found]
 
 
 def as_json(result: Result) -> dict[str, Any]:

@@ -40,6 +40,7 @@ class Result:
         missing: Promises that could not be judged, and why.
         skipped: Why it was not run; empty if it was.
         others: Share of the cores that other programs used meanwhile, at most; 0 to 1.
+        when: Date and settings, for people; reports may be put together from several runs.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Result:
     missing: Sequence[str] = ()
     skipped: str = ""
     others: float = 0.0
+    when: str = ""
 
 
 def rows_of(rounds: Mapping[str, Sequence[Figures]]) -> dict[str, dict[str, Spread]]:

@@ -4,6 +4,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from loadtests.bench.bench import Bench, Settings
@@ -56,10 +57,10 @@ async def run(experiments: Sequence[Experiment], bench: Bench, deadline_s: float
 
 async def _one(experiment: Experiment, bench: Bench) -> Result:
     begun_s = time.perf_counter()
-    neighbours = Neighbours()
+    neighbours = Neighbours(bench.fleet.ended)
     try:
         found = await experiment.run(bench, experiment)
-        result = replace(found, others=round(neighbours.share(), 3))
+        result = replace(found, others=round(neighbours.share(), 3), when=_when(bench.settings))
     except BenchError as error:
         bench.say(f"  failed: {error}")
         return Result(experiment.name, experiment.title, skipped=str(error))
@@ -71,6 +72,12 @@ async def _one(experiment: Experiment, bench: Bench) -> Result:
     spent_s = time.perf_counter() - begun_s
     bench.say(f"  {spent_s:.0f} s, other programs used up to {result.others:.0%} of the cores")
     return result
+
+
+def _when(settings: Settings) -> str:
+    made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    rounds = f"{settings.rounds} rounds" if settings.rounds > 1 else "one round"
+    return f"{made}, {rounds}, {settings.seconds:g} s a measurement"
 
 
 async def run_all(

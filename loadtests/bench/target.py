@@ -38,6 +38,20 @@ class Target(Protocol):
         """
 
 
+class SessionTarget(Protocol):
+    """Anything that can read sessions."""
+
+    async def open_sessions(self, sessions: Sequence[int]) -> None:
+        """Begin anew: make a session for each number; requests of earlier ones can no longer be sent.
+
+        Raises:
+            BenchError: one could not be made.
+        """
+
+    async def send(self, request: Request) -> Answer:
+        """Send one request; what goes wrong is in the answer."""
+
+
 class HttpTarget:
     """A server that speaks OpenAI's `embeddings`, and longstream's sessions if it has any.
 

@@ -1,5 +1,6 @@
 """What an experiment is, and what several of them do."""
 
+import itertools
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -68,6 +69,13 @@ class Load:
         if self.prepare is not None:
             await self.prepare()
         return await closed_loop(self.units(), self.target.send, self.concurrency, seconds)
+
+
+def numbers_of(units: Iterable[Sequence[Request]]) -> list[int]:
+    """Return the sessions that have to be opened: all but those that a fork begins."""
+    requests = list(itertools.chain.from_iterable(units))
+    forked = {one.session for one in requests if one.parent is not None}
+    return sorted({one.session for one in requests if one.session is not None} - forked)
 
 
 def compared(

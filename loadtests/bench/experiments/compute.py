@@ -2,18 +2,26 @@
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-from loadtests.bench.arithmetic import cost_of_token, fastest, gemm_rate, recompute_seconds
-from loadtests.bench.bench import Bench
-from loadtests.bench.experiments.base import Experiment
+from loadtests.bench.arithmetic import (
+    continue_seconds,
+    cost_of_token,
+    fastest,
+    gemm_rate,
+    recompute_seconds,
+    whole_seconds,
+)
+from loadtests.bench.bench import Bench, Settings
+from loadtests.bench.experiments.base import Experiment, numbers_of
 from loadtests.bench.generate import by_session
 from loadtests.bench.load import closed_loop
 from loadtests.bench.measure import figures
 from loadtests.bench.peers import STATELESS, WEIGHTS
 from loadtests.bench.result import Curve, Result
 from loadtests.bench.rounds import Spread, Verdict, ratio
+from loadtests.bench.target import HttpTarget
 from models.config import AttentionOptions
 from models.encoder import Encoder
 from models.loading import LoadedEncoder, load_encoder, use_threads
@@ -72,35 +80,63 @@ def _forward(encoder: Encoder, segments: Sequence[Segment]) -> None:
 async def _recompute(bench: Bench, experiment: Experiment) -> Result:
     """Compare an append over HTTP, durable and all, with full attention over the document so far in process."""
     served = await bench.fleet.ours()
-    unit = by_session(bench.requests("live"))[0]
     use_threads(os.cpu_count() or 1)
-    loaded = await asyncio.to_thread(load_encoder, STATELESS, WEIGHTS, AttentionOptions(), "none")
-    speed_ups: dict[int, list[float]] = {tokens: [] for tokens in _LENGTHS}
-    appends = []
+    encoder = await asyncio.to_thread(load_encoder, STATELESS, WEIGHTS, AttentionOptions(), "none")
+    config, whole = encoder.encoder.config, bench.settings.whole
+    appends: list[float] = []
+    again: dict[int, list[float]] = {tokens: [] for tokens in _LENGTHS}
+    cached: dict[int, list[float]] = {tokens: [] for tokens in _LENGTHS}
     for _ in range(bench.settings.rounds):
-        number = unit[0].session
-        await served.open_sessions([0 if number is None else number])
-        outcomes = await closed_loop([unit], served.send, 1, bench.settings.seconds / 2)
-        append_s = figures(outcomes, bench.tokens_of).p50_ms / 1e3
-        appends.append(append_s * 1e3)
+        appends.append(await _append_s(bench, served))
         for tokens in _LENGTHS:
-            whole_s = await asyncio.to_thread(recompute_seconds, loaded.encoder.config, tokens)
-            speed_ups[tokens].append(whole_s / append_s)
-    spreads = {tokens: Spread.of(values) for tokens, values in speed_ups.items()}
-    points = tuple((float(tokens), spread.median) for tokens, spread in spreads.items())
+            compute = whole_seconds if tokens <= whole else recompute_seconds
+            again[tokens].append(await asyncio.to_thread(compute, config, tokens))
+            kept_s = await asyncio.to_thread(continue_seconds, config, tokens, _SEGMENT)
+            cached[tokens].append(kept_s)
+    speed_ups = {tokens: ratio(seconds, appends) for tokens, seconds in again.items()}
+    beside_cache = {tokens: ratio(seconds, appends) for tokens, seconds in cached.items()}
+    rows = {"append": appends}
+    rows |= {f"recomputing {tokens:,} tokens": seconds for tokens, seconds in again.items()}
+    rows |= {f"kept keys and values, {tokens:,}": seconds for tokens, seconds in cached.items()}
     return Result(
         experiment.name,
         experiment.title,
-        {"append": {"p50_ms": Spread.of(appends)}},
+        {name: {"seconds": Spread.of(values)} for name, values in rows.items()},
         [
             Verdict(f"recomputing {tokens:,} tokens over appending the next chunk", spread)
-            for tokens, spread in spreads.items()
+            for tokens, spread in speed_ups.items()
         ],
         notes=[
-            "full attention is estimated from 1,024 of the document's rows, all keys and values"
+            (
+                f"over {whole:,} tokens (`--whole`), recomputing is estimated from 1,024 of the document's rows "
+                "against all keys and values; up to there it is run"
+            ),
+            "keys and values can be kept by causal models only; they grow with the document",
         ],
-        curves=[Curve("full attention over memory", "tokens so far", "speed-up", points)],
+        curves=[
+            _speed_up("recomputing the document", speed_ups),
+            _speed_up("causal, keys and values kept", beside_cache),
+        ],
     )
+
+
+async def _append_s(bench: Bench, served: HttpTarget) -> float:
+    """Return the median seconds of appending one chunk to a session that nobody competes with."""
+    unit = by_session(bench.requests("live"))[0]
+    await served.open_sessions(numbers_of([unit]))
+    outcomes = await closed_loop([unit], served.send, 1, bench.settings.seconds / 2)
+    return figures(outcomes, bench.tokens_of).p50_ms / 1e3
+
+
+def _whole_s(settings: Settings) -> float:
+    """Return about how long the lengths take that are recomputed in whole; attention grows with their square."""
+    run = [tokens for tokens in _LENGTHS if tokens <= settings.whole]
+    return float(sum(3.0 * (tokens / _LENGTHS[0]) ** 1.85 for tokens in run))
+
+
+def _speed_up(name: str, spreads: Mapping[int, Spread]) -> Curve:
+    points = tuple((float(tokens), spread.median) for tokens, spread in spreads.items())
+    return Curve(name, "tokens so far", "speed-up, times", points)
 
 
 GEMM_BOUND: Final = Experiment(
@@ -113,5 +149,5 @@ RECOMPUTE: Final = Experiment(
     "recompute",
     "a chunk through the memory beside full attention over the document so far",
     _recompute,
-    lambda settings: settings.rounds * (settings.seconds / 2 + 8),
+    lambda settings: settings.rounds * (settings.seconds / 2 + 20 + _whole_s(settings)),
 )

@@ -1,8 +1,8 @@
 """More replicas, more load than there is capacity, and the start."""
 
 import asyncio
-import contextlib
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -13,12 +13,14 @@ from loadtests.bench.generate import Request, at_rate
 from loadtests.bench.load import closed_loop, open_loop
 from loadtests.bench.measure import Figures, figures
 from loadtests.bench.peers import STATELESS, longstream
-from loadtests.bench.result import Result, rows_of
+from loadtests.bench.result import Curve, Result, rows_of
 from loadtests.bench.rounds import Spread, Verdict, alternate
 from loadtests.bench.servers import Server
 from loadtests.bench.target import HttpTarget
 
 _BUSY: Final = 32
+_EVERY: Final = "every variant"
+_TWO: Final = "two variants"
 _TWO_OVER_ONE: Final = 1.8
 _OVER: Final = 5
 _GOODPUT: Final = 0.90
@@ -29,6 +31,10 @@ _NORMAL: Final = 1.5
 _GROWTH: Final = 1.05
 _PROMISED_S: Final = 120.0
 _POLL_S: Final = 0.05
+_STEADY: Final = 5
+"""Queries in a row that have to take no longer than that."""
+_GIVE_UP_S: Final = 60.0
+_MIB: Final = 2**20
 
 
 async def _replicas(bench: Bench, experiment: Experiment) -> Result:
@@ -62,18 +68,19 @@ async def _overload(bench: Bench, experiment: Experiment) -> Result:
     processes = bench.fleet.server(served.name)
     peak = await Load(bench, served, partial(endless, bench.requests("mixed")), _BUSY)()
     normal = await _lone(bench, served)
-    before = processes.resident_bytes()
-    per_s = _OVER * peak.requests_per_s
-    planned = _arrivals(bench, per_s, bench.settings.overload_s)
-    flooded = figures(await open_loop(planned, served.send), bench.tokens_of)
-    recovered_s = await _recovery_s(bench, served, normal)
-    growth = processes.resident_bytes() / before
+    planned = _arrivals(bench, _OVER * peak.requests_per_s, bench.settings.overload_s)
+    async with asyncio.TaskGroup() as group:
+        flood = group.create_task(open_loop(planned, served.send))
+        calm = group.create_task(_recovery_s(bench, served, normal, planned[-1].at_s))
+        watch = group.create_task(_watch(processes, planned[-1].at_s))
+    flooded, sizes = figures(flood.result(), bench.tokens_of), watch.result()
+    growth = sizes[-1][1] / sizes[len(sizes) // 4][1]
     short = bench.settings.overload_s < _PROMISED_S
     one = {
         "goodput over peak": (flooded.tokens_per_s / peak.tokens_per_s, _GOODPUT, True),
         "p99 of refusals, ms": (flooded.refused_p99_ms, _REFUSAL_MS, False),
-        "seconds until latency is normal": (recovered_s, _NORMAL_S, False),
-        "resident memory, after over before": (growth, _GROWTH, False),
+        "seconds until latency is normal": (calm.result(), _NORMAL_S, False),
+        "resident memory, end over a quarter": (growth, _GROWTH, False),
     }
     rows = {"closed loop": [peak], "five times that": [flooded], "one at a time": [normal]}
     return Result(
@@ -90,8 +97,20 @@ async def _overload(bench: Bench, experiment: Experiment) -> Result:
                 f"{flooded.refused} refused, {flooded.failed} failed"
             )
         ],
+        curves=[Curve("all processes", "seconds of overload", "resident MiB", tuple(sizes))],
         missing=[f"shorter than promised: --overload-s {_PROMISED_S:.0f}"] if short else (),
     )
+
+
+async def _watch(processes: Server, seconds: float) -> list[tuple[float, float]]:
+    """Return seconds and resident MiB, at the beginning and then once a second."""
+    begun_s = time.perf_counter()
+    seen: list[tuple[float, float]] = []
+    while not seen or seen[-1][0] < seconds:
+        size = await asyncio.to_thread(processes.resident_bytes)
+        seen.append((time.perf_counter() - begun_s, size / _MIB))
+        await asyncio.sleep(1.0)
+    return seen
 
 
 def _arrivals(bench: Bench, per_s: float, seconds: float) -> list[Request]:
@@ -112,46 +131,58 @@ async def _lone(bench: Bench, served: HttpTarget) -> Figures:
     return figures(await closed_loop(units, served.send, 1, 2.0), bench.tokens_of)
 
 
-async def _recovery_s(bench: Bench, served: HttpTarget, normal: Figures) -> float:
-    """Return the seconds until a query takes about as long as it used to; gives up after three times the bound."""
+async def _recovery_s(bench: Bench, served: HttpTarget, normal: Figures, after_s: float) -> float:
+    """Wait, then return the seconds until queries take about as long as they used to; gives up in the end.
+
+    Args:
+        bench: The run.
+        served: Who is asked, one query after the other.
+        normal: How long they used to take.
+        after_s: What to wait for: the last arrival of an overload.
+    """
+    await asyncio.sleep(after_s)
     begun_s = time.perf_counter()
     queries = endless(bench.requests("chat"))
-    while (spent_s := time.perf_counter() - begun_s) < 3 * _NORMAL_S:
+    steady, since_s = 0, 0.0
+    while (spent_s := time.perf_counter() - begun_s) < _GIVE_UP_S:
         sent_s = time.perf_counter()
         answer = await served.send(next(queries)[0])
         took_ms = (time.perf_counter() - sent_s) * 1e3
-        if answer.status == "ok" and took_ms <= _NORMAL * normal.p99_ms:
-            return spent_s
-        await asyncio.sleep(_POLL_S)
+        if answer.status != "ok" or took_ms > _NORMAL * normal.p99_ms:
+            steady = 0
+            await asyncio.sleep(_POLL_S)
+            continue
+        since_s = spent_s if steady == 0 else since_s
+        steady += 1
+        if steady == _STEADY:
+            return since_s
     return spent_s
 
 
 async def _cold_start(bench: Bench, experiment: Experiment) -> Result:
-    """Time `longstream serve` until a vector is there."""
-    seconds = []
-    for number in range(bench.settings.starts):
-        name = f"start-{number}"
-        launch = longstream(name, bench.folder / "data" / name)
-        log = bench.folder / "logs" / f"{name}.log"
-        log.parent.mkdir(parents=True, exist_ok=True)
-        server = Server.start(name, launch.command, launch.variables, log)
-        target = HttpTarget(name, server.url, launch.embed_path, launch.model)
-        try:
-            await asyncio.to_thread(server.wait, launch.ready_path, log)
-            await target.vectors(["ready"])
-            seconds.append(time.perf_counter() - server.begun_s)
-        finally:
-            await target.close()
-            with contextlib.suppress(ProcessLookupError):
-                await asyncio.to_thread(server.stop)
+    """Time `longstream serve` until a vector is there, with all of its variants and with two."""
+    seconds: dict[str, list[float]] = {_EVERY: [], _TWO: []}
+    for _ in range(bench.settings.starts):
+        seconds[_EVERY].append(await _start_s(bench, {"serve_models": None}))
+        seconds[_TWO].append(await _start_s(bench, {}))
     before = bench.settings.before
     verdicts = []
     if before is not None:
-        shares = Spread.of([one / before for one in seconds])
-        verdicts.append(Verdict("seconds, now over before", shares))
-    notes = [f"before: {before} s"] if before is not None else []
-    rows = {"longstream": {"seconds": Spread.of(seconds)}}
-    return Result(experiment.name, experiment.title, rows, verdicts, notes=notes)
+        shares = Spread.of([one / before for one in seconds[_EVERY]])
+        verdicts.append(Verdict(f"seconds, now over before ({before:g} s)", shares))
+    rows = {name: {"seconds": Spread.of(found)} for name, found in seconds.items()}
+    return Result(experiment.name, experiment.title, rows, verdicts)
+
+
+async def _start_s(bench: Bench, settings: Mapping[str, object]) -> float:
+    """Start a service of its own, return the seconds until its first vector, stop it."""
+    launch = longstream("cold-start", bench.folder / "data" / "cold-start", settings)
+    target = await bench.fleet.start(launch)
+    try:
+        await target.vectors(["ready"])
+        return time.perf_counter() - bench.fleet.server(launch.name).begun_s
+    finally:
+        await bench.fleet.stop(launch.name)
 
 
 REPLICAS: Final = Experiment(
@@ -164,11 +195,11 @@ OVERLOAD: Final = Experiment(
     "overload",
     "five times more arrivals than can be served",
     _overload,
-    lambda settings: settings.overload_s + settings.seconds + 45,
+    lambda settings: settings.overload_s + settings.seconds + 90,
 )
 COLD_START: Final = Experiment(
     "cold-start",
     "from `longstream serve` to the first vector",
     _cold_start,
-    lambda settings: 30 * settings.starts,
+    lambda settings: 60 * settings.starts,
 )

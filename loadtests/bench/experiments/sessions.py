@@ -1,17 +1,15 @@
 """Sessions under load: what they cost beside stateless texts, and what they do to short queries."""
 
 import asyncio
-import itertools
-from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Final
 
 from loadtests.bench.bench import Bench, Settings, endless
-from loadtests.bench.checks import check_order, check_session
+from loadtests.bench.checks import check_fork, check_order, check_session
 from loadtests.bench.errors import BenchError
-from loadtests.bench.experiments.base import Experiment, Load, compared
+from loadtests.bench.experiments.base import Experiment, Load, compared, numbers_of
 from loadtests.bench.generate import Request, at_rate, by_session
-from loadtests.bench.load import Outcome, closed_loop, open_loop
+from loadtests.bench.load import closed_loop, open_loop
 from loadtests.bench.measure import Figures, figures
 from loadtests.bench.peers import SESSIONS
 from loadtests.bench.result import Result, rows_of
@@ -27,13 +25,6 @@ _SLACK_MS: Final = 10.0
 _STEPS: Final = 2
 _QUERIES_PER_S: Final = 20.0
 _FORKERS: Final = 8
-
-
-def numbers_of(units: Iterable[Sequence[Request]]) -> list[int]:
-    """Return the sessions that have to be opened: all but those that a fork begins."""
-    requests = list(itertools.chain.from_iterable(units))
-    forked = {one.session for one in requests if one.parent is not None}
-    return sorted({one.session for one in requests if one.session is not None} - forked)
 
 
 async def _over_stateless(bench: Bench, experiment: Experiment) -> Result:
@@ -124,28 +115,22 @@ async def _transcripts(bench: Bench, experiment: Experiment) -> Result:
 
 
 async def _forks(bench: Bench, experiment: Experiment) -> Result:
+    """Read documents and fork them, over and over."""
     served = await bench.fleet.ours()
     units = by_session(bench.requests("forks"))
     await served.open_sessions(numbers_of(units))
-    outcomes = await closed_loop(units, served.send, _FORKERS, bench.settings.seconds)
-    refusal = _first_refusal(outcomes)
-    if refusal:
-        return Result(experiment.name, experiment.title, skipped=refusal)
+    seconds = bench.settings.seconds * bench.settings.rounds
+    outcomes = await closed_loop(units, served.send, _FORKERS, seconds)
     found = figures(outcomes, bench.tokens_of)
-    if found.failed:
+    if found.failed or found.refused:
         reason = next(one.answer.detail for one in outcomes if not one.ok)
         raise BenchError(f"forks failed: {reason}")
-    forks = sum(one.request.parent is not None for one in outcomes)
-    notes = [f"{forks} forks; {check_order(outcomes)} chunks in order"]
-    return Result(experiment.name, experiment.title, rows_of({"longstream": [found]}), notes=notes)
-
-
-def _first_refusal(outcomes: Sequence[Outcome]) -> str:
-    """Return why the service does not fork at all, if that is so."""
     forks = [one for one in outcomes if one.request.parent is not None]
-    if forks and not any(one.ok for one in forks):
-        return f"the service forks no sessions: {forks[0].answer.detail}"
-    return ""
+    same = await check_fork(served, outcomes)
+    rows = rows_of({"all requests": [found], "forks": [figures(forks, bench.tokens_of)]})
+    notes = [f"{len(forks)} forks; {check_order(outcomes)} chunks in order"]
+    agreements = {"one child's whole past read again alone": same}
+    return Result(experiment.name, experiment.title, rows, (), agreements, notes)
 
 
 def _cost(settings: Settings) -> float:
@@ -174,5 +159,5 @@ FORKS: Final = Experiment(
     "forks",
     "documents that eight readers each continue in their own way",
     _forks,
-    lambda settings: settings.seconds + 3,
+    lambda settings: settings.rounds * settings.seconds + 8,
 )

@@ -37,8 +37,6 @@ class Handler(BaseHTTPRequestHandler):
                 for index, text in enumerate(body["input"])
             ]
             self._answer(200, {"data": rows})
-        elif self.path.endswith("/fork"):
-            self._answer(404, {"title": "Not Found"})
         else:
             self._answer(201, {"id": body["id"]})
 

@@ -1,6 +1,13 @@
 import pytest
 
-from loadtests.bench.arithmetic import cost_of_token, fastest, gemm_rate, recompute_seconds
+from loadtests.bench.arithmetic import (
+    continue_seconds,
+    cost_of_token,
+    fastest,
+    gemm_rate,
+    recompute_seconds,
+    whole_seconds,
+)
 from models.config import EncoderConfig
 
 MINILM = EncoderConfig(
@@ -42,6 +49,15 @@ def test_attention_alone_grows_with_the_segment():
 
 def test_recomputing_grows_faster_than_the_document():
     assert recompute_seconds(SMALL, 8192) > 3 * recompute_seconds(SMALL, 2048)
+
+
+def test_the_whole_document_costs_what_some_of_its_rows_promise():
+    # Wide enough apart that a busy machine does not matter.
+    assert 0.2 < whole_seconds(SMALL, 8192) / recompute_seconds(SMALL, 8192) < 5
+
+
+def test_a_chunk_against_kept_keys_costs_less_than_the_whole():
+    assert continue_seconds(SMALL, 8192, 256) < whole_seconds(SMALL, 8192) / 4
 
 
 def test_a_machine_multiplies():

@@ -4,7 +4,7 @@ import numpy as np
 import orjson
 import pytest
 
-from loadtests.bench.checks import check_alone, check_order
+from loadtests.bench.checks import check_alone, check_fork, check_order
 from loadtests.bench.errors import BenchError
 from loadtests.bench.generate import Request
 from loadtests.bench.load import Answer, Outcome
@@ -66,3 +66,63 @@ def test_sequence_numbers_are_counted_or_refused():
     for wrong in ([2, 4], [3, 4], [2]):
         with pytest.raises(BenchError, match="session 3"):
             check_order([append(wrong, 2)])
+
+
+class Continues:
+    """A server of sessions whose vectors tell how many characters were read so far."""
+
+    def __init__(self) -> None:
+        self.read: dict[int | None, int] = {}
+
+    async def open_sessions(self, sessions: Sequence[int]) -> None:
+        self.read = dict.fromkeys(sessions, 0)
+
+    async def send(self, request: Request) -> Answer:
+        if request.parent is not None:
+            self.read[request.session] = self.read[request.parent]
+            return Answer("ok")
+        rows = []
+        for place, text in enumerate(request.texts):
+            self.read[request.session] += len(text)
+            vector = [float(self.read[request.session]), 1.0]
+            rows.append({"seq": request.first_seq + place, "embedding": vector})
+        return Answer("ok", orjson.dumps({"chunks": rows}))
+
+
+FAMILY = [
+    Request(0.0, ("a", "bb"), 0, 0),
+    Request(0.0, ("ccc", "d"), 0, 2),
+    Request(0.0, (), 1, 2, parent=0),
+    Request(0.0, ("e", "fffff"), 1, 2),
+]
+
+
+async def forked(server: Continues) -> list[Outcome]:
+    await server.open_sessions([0])
+    # The fork is taken before its parent reads on.
+    order = [FAMILY[0], FAMILY[2], FAMILY[1], FAMILY[3]]
+    return [Outcome(request, 0.0, 0.0, 1.0, await server.send(request)) for request in order]
+
+
+async def test_a_fork_reads_on_from_its_parents_past():
+    server = Continues()
+    found = await check_fork(server, await forked(server))
+    assert (found.same, found.texts) == (True, 4)
+
+
+async def test_a_fork_that_lost_its_past_is_found():
+    class Forgets(Continues):
+        async def send(self, request: Request) -> Answer:
+            answer = await super().send(request)
+            if request.parent is not None:
+                self.read[request.session] = 0
+            return answer
+
+    server = Forgets()
+    assert not (await check_fork(server, await forked(server))).same
+
+
+async def test_without_a_fork_there_is_nothing_to_check():
+    server = Continues()
+    with pytest.raises(BenchError, match="no fork"):
+        await check_fork(server, (await forked(server))[:1])
