@@ -13,6 +13,7 @@ from loadtests.bench.generate import Request, at_rate
 from loadtests.bench.load import closed_loop, open_loop
 from loadtests.bench.measure import Figures, figures
 from loadtests.bench.peers import STATELESS, longstream
+from loadtests.bench.recovery import recovery_s
 from loadtests.bench.result import Curve, Result, rows_of
 from loadtests.bench.rounds import Spread, Verdict, alternate
 from loadtests.bench.servers import Server
@@ -30,10 +31,6 @@ _NORMAL: Final = 1.5
 """Latency is back to normal below this many times what it was."""
 _GROWTH: Final = 1.05
 _PROMISED_S: Final = 120.0
-_POLL_S: Final = 0.05
-_STEADY: Final = 5
-"""Queries in a row that have to take no longer than that."""
-_GIVE_UP_S: Final = 60.0
 _MIB: Final = 2**20
 
 
@@ -69,9 +66,13 @@ async def _overload(bench: Bench, experiment: Experiment) -> Result:
     peak = await Load(bench, served, partial(endless, bench.requests("mixed")), _BUSY)()
     normal = await _lone(bench, served)
     planned = _arrivals(bench, _OVER * peak.requests_per_s, bench.settings.overload_s)
+    queries = endless(bench.requests("chat"))
+    bound_s = _NORMAL * normal.p99_ms / 1e3
     async with asyncio.TaskGroup() as group:
         flood = group.create_task(open_loop(planned, served.send))
-        calm = group.create_task(_recovery_s(bench, served, normal, planned[-1].at_s))
+        calm = group.create_task(
+            recovery_s(lambda: served.send(next(queries)[0]), bound_s, planned[-1].at_s)
+        )
         watch = group.create_task(_watch(processes, planned[-1].at_s))
     flooded, sizes = figures(flood.result(), bench.tokens_of), watch.result()
     growth = sizes[-1][1] / sizes[len(sizes) // 4][1]
@@ -129,34 +130,6 @@ def _arrivals(bench: Bench, per_s: float, seconds: float) -> list[Request]:
 async def _lone(bench: Bench, served: HttpTarget) -> Figures:
     units = endless(bench.requests("chat"))
     return figures(await closed_loop(units, served.send, 1, 2.0), bench.tokens_of)
-
-
-async def _recovery_s(bench: Bench, served: HttpTarget, normal: Figures, after_s: float) -> float:
-    """Wait, then return the seconds until queries take about as long as they used to; gives up in the end.
-
-    Args:
-        bench: The run.
-        served: Who is asked, one query after the other.
-        normal: How long they used to take.
-        after_s: What to wait for: the last arrival of an overload.
-    """
-    await asyncio.sleep(after_s)
-    begun_s = time.perf_counter()
-    queries = endless(bench.requests("chat"))
-    steady, since_s = 0, 0.0
-    while (spent_s := time.perf_counter() - begun_s) < _GIVE_UP_S:
-        sent_s = time.perf_counter()
-        answer = await served.send(next(queries)[0])
-        took_ms = (time.perf_counter() - sent_s) * 1e3
-        if answer.status != "ok" or took_ms > _NORMAL * normal.p99_ms:
-            steady = 0
-            await asyncio.sleep(_POLL_S)
-            continue
-        since_s = spent_s if steady == 0 else since_s
-        steady += 1
-        if steady == _STEADY:
-            return since_s
-    return spent_s
 
 
 async def _cold_start(bench: Bench, experiment: Experiment) -> Result:

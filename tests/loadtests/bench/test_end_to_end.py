@@ -1,6 +1,7 @@
 """A whole run against fake servers: real processes, real HTTP, real files; only the vectors are made up."""
 
 import asyncio
+from dataclasses import replace
 
 import orjson
 import psutil
@@ -72,6 +73,18 @@ async def test_servers_are_gated_measured_in_turns_reported_and_stopped(bench, t
     files = write(tmp_path / "out", Machine.here(), SETTINGS, list(results.values()))
     assert orjson.loads(files[0].read_bytes())["results"][0]["name"] == "query"
     assert "## forks" in files[1].read_text()
+
+
+async def test_an_overload_that_is_too_short_is_measured_but_not_judged(bench):
+    bench.settings = replace(SETTINGS, overload_s=1.2)
+    async with bench.fleet:
+        result = (await run(chosen(["overload"]), bench, DEADLINE))[0]
+    assert not result.skipped
+    assert list(result.rows) == ["closed loop", "five times that", "one at a time"]
+    assert [one.bound for one in result.verdicts] == [None] * 4
+    assert len(result.curves[0].points) >= 2
+    assert "--overload-s 120" in result.missing[0]
+    assert result.when.endswith("2 rounds, 0.3 s a measurement")
 
 
 async def test_what_does_not_fit_or_fails_is_in_the_report_with_the_reason(bench):
