@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 export Q ?= Why does Prince Andrew look at the sky?
 export BOOK ?=
 
-# More for `make bench`, e.g. BENCH='--only query,batches' or BENCH='--minutes 45 --seconds 10 --tokens 1000000 --overload-s 120'.
+# More for `make bench`, e.g. BENCH='--only query,batches' or BENCH='--minutes 45 --seconds 10 --overload-s 120'.
 export BENCH ?=
 
 .PHONY: demo serve test test-fast bench chaos check format clean
@@ -24,7 +24,7 @@ test: $(VENV)/.ready-dev ## Run all tests.
 test-fast: $(VENV)/.ready-dev ## Run the tests that need no Ray.
 	$(BIN)/python -m pytest -m "not ray"
 
-bench: $(VENV)/.ready-dev ## Measure longstream beside other servers on the same weights; about 20 minutes on an idle machine.
+bench: $(VENV)/.ready-dev ## Measure longstream beside other servers on the same weights; about 25 minutes on an idle machine.
 	$(BIN)/python -m loadtests.bench $$BENCH
 
 chaos: $(VENV)/.ready-dev ## Long fault runs on services of their own; two hours or so on two idle cores.

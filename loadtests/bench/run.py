@@ -102,6 +102,7 @@ async def run_all(
     ours = longstream(OURS, folder / "data" / OURS)
     makers = Peers(folder).makers(peers)
     async with Fleet(folder / "logs", ours, makers, say) as fleet:
-        await fleet.install()
+        if any(experiment.beside for experiment in experiments):
+            await fleet.install()
         bench = Bench(settings, fleet, folder, say)
         return await run(experiments, bench, time.perf_counter() + minutes * 60)

@@ -23,12 +23,14 @@ class Experiment:
         title: It in a sentence.
         run: Measures.
         cost_s: About how long that takes, without starting or installing anything.
+        beside: Whether other servers are measured, too.
     """
 
     name: str
     title: str
     run: Callable[[Bench, "Experiment"], Awaitable[Result]]
     cost_s: Callable[[Settings], float]
+    beside: bool = False
 
 
 @dataclass

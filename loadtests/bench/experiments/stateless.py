@@ -137,7 +137,7 @@ def _cost(settings: Settings) -> float:
 
 
 def _promised(name: str, title: str, promise: Promise) -> Experiment:
-    return Experiment(name, title, partial(_side_by_side, promise), _cost)
+    return Experiment(name, title, partial(_side_by_side, promise), _cost, beside=True)
 
 
 BATCHES: Final = _promised(
@@ -160,4 +160,5 @@ CURVE: Final = Experiment(
     "latency against throughput, single texts of mixed length arriving at random",
     _curve,
     lambda settings: _CURVES * (len(_SHARES) + 1) * (settings.seconds + 2),
+    beside=True,
 )

@@ -138,6 +138,15 @@ async def test_an_interrupted_run_stops_its_servers(bench):
     assert not [one for one in family if one.is_running()]
 
 
+def test_other_servers_are_prepared_for_those_that_measure_them():
+    assert [one.name for one in chosen([]) if one.beside] == [
+        "batches",
+        "query",
+        "singles",
+        "curve",
+    ]
+
+
 def test_experiments_have_names_and_an_order():
     assert [one.name for one in chosen(["query", "batches"])] == ["batches", "query"]
     assert len(chosen([])) == 15
