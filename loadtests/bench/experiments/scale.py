@@ -7,22 +7,28 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
+from loadtests.bench.arithmetic import gemm_rate
 from loadtests.bench.bench import Bench, endless
 from loadtests.bench.experiments.base import Experiment, Load, compared
 from loadtests.bench.generate import Request, at_rate
 from loadtests.bench.load import closed_loop, open_loop
 from loadtests.bench.measure import Figures, figures
-from loadtests.bench.peers import STATELESS, longstream
+from loadtests.bench.peers import STATELESS, WEIGHTS, longstream
 from loadtests.bench.recovery import recovery_s
 from loadtests.bench.result import Curve, Result, rows_of
-from loadtests.bench.rounds import Spread, Verdict, alternate
+from loadtests.bench.rounds import Spread, Verdict, alternate, ratio
 from loadtests.bench.servers import Server
 from loadtests.bench.target import HttpTarget
+from models.config import AttentionOptions
+from models.loading import load_encoder, use_threads
 
 _BUSY: Final = 32
 _EVERY: Final = "every variant"
 _TWO: Final = "two variants"
+_FEW: Final = 8
 _TWO_OVER_ONE: Final = 1.8
+_STEP: Final = 2048
+_REPEATS: Final = 10
 _OVER: Final = 5
 _GOODPUT: Final = 0.90
 _REFUSAL_MS: Final = 50.0
@@ -37,26 +43,47 @@ _MIB: Final = 2**20
 async def _replicas(bench: Bench, experiment: Experiment) -> Result:
     """Start two services of their own: one thread each, one replica or two."""
     names = {"one replica": 1, "two replicas": 2}
-    sides = {}
-    units = partial(endless, bench.requests("mixed"))
+    batches, singles = {}, {}
     try:
         for name, count in names.items():
             model = {"id": STATELESS, "attention": STATELESS, "replicas": count}
             settings = {"models": [model], "serve_models": [STATELESS], "engine": {"threads": 1}}
             folder = bench.folder / "data" / name.replace(" ", "-")
             target = await bench.fleet.start(longstream(name, folder, settings))
-            sides[name] = Load(bench, target, units, _BUSY)
-        rounds = await alternate(sides, bench.settings.rounds)
+            batches[name] = Load(bench, target, partial(endless, bench.requests("batches")), _FEW)
+            singles[name] = Load(bench, target, partial(endless, bench.requests("mixed")), _BUSY)
+        rounds = await alternate(batches, bench.settings.rounds)
+        rounds_of_singles = await alternate(singles, bench.settings.rounds)
     finally:
         for name in names:
             await bench.fleet.stop(name)
     value = compared(rounds, "tokens_per_s", "two replicas", "one replica")
+    single = compared(rounds_of_singles, "tokens_per_s", "two replicas", "one replica")
+    products = await asyncio.to_thread(_two_threads_over_one, bench.settings.rounds)
+    rows = {name: rounds[name] for name in names}
+    rows |= {f"{name}, single texts": rounds_of_singles[name] for name in names}
     return Result(
         experiment.name,
         experiment.title,
-        rows_of(rounds),
-        [Verdict("tokens/s, two replicas over one", value, _TWO_OVER_ONE)],
+        rows_of(rows),
+        [
+            Verdict("tokens/s, two replicas over one", value, _TWO_OVER_ONE),
+            Verdict("the same with single texts at concurrency 32", single),
+            Verdict("this machine: matrix products with two threads over one", products),
+        ],
+        notes=["the client and the gateway share the cores with the replicas"],
     )
+
+
+def _two_threads_over_one(rounds: int) -> Spread:
+    """Return what a second core adds at best: clocks fall, and memory is shared."""
+    config = load_encoder(STATELESS, WEIGHTS, AttentionOptions(), "none").encoder.config
+    rates: dict[int, list[float]] = {1: [], 2: []}
+    for _ in range(rounds):
+        for threads, found in rates.items():
+            use_threads(threads)
+            found.append(gemm_rate(config, _STEP, _REPEATS))
+    return ratio(rates[2], rates[1])
 
 
 async def _overload(bench: Bench, experiment: Experiment) -> Result:
@@ -160,9 +187,9 @@ async def _start_s(bench: Bench, settings: Mapping[str, object]) -> float:
 
 REPLICAS: Final = Experiment(
     "replicas",
-    "two replicas with a thread each beside one, single texts at concurrency 32",
+    "two replicas with a thread each beside one, 32 texts of mixed length a request",
     _replicas,
-    lambda settings: 2 * settings.rounds * (settings.seconds + 2) + 60,
+    lambda settings: 4 * settings.rounds * (settings.seconds + 4) + 60,
 )
 OVERLOAD: Final = Experiment(
     "overload",
