@@ -1,6 +1,6 @@
 """Benchmark longstream beside the embedding servers people use, on the same weights.
 
-    python -m loadtests.bench [--only batches,query] [--minutes 25] [--out loadtests/report]
+    python -m loadtests.bench [--only batches,query] [--minutes 30] [--out loadtests/report]
 
 Starts all servers itself, on loopback, and stops them. The first run makes the other servers' virtual environments,
 which takes some minutes more and some gigabytes of disk; nothing is fetched from a model hub. Figures mean something on
@@ -29,7 +29,7 @@ def main(  # noqa: PLR0913 - one parameter per option of the command
     *,
     only: Annotated[str, typer.Option(help="Experiments, separated by commas; all.")] = "",
     peers: Annotated[str, typer.Option(help="Other servers; empty for none.")] = PEERS,
-    minutes: Annotated[float, typer.Option(help="For all experiments, installing apart.")] = 25.0,
+    minutes: Annotated[float, typer.Option(help="For all experiments, installing apart.")] = 30.0,
     rounds: Annotated[int, typer.Option(min=1)] = _DEFAULT.rounds,
     seconds: Annotated[float, typer.Option(min=1.5, help="Of one measurement.")] = _DEFAULT.seconds,
     tokens: Annotated[

@@ -82,7 +82,7 @@ async def check_fork(target: SessionTarget, outcomes: Sequence[Outcome]) -> Agre
         past = _appends(outcomes, parent)
         past = [older for older in past if older.request.first_seq < one.request.first_seq]
         return await _read_again(target, child, [*past, *_appends(outcomes, child)])
-    raise BenchError("no fork went on reading in the time: measure longer, --seconds")
+    raise BenchError("no fork was made and read on")
 
 
 def _appends(outcomes: Sequence[Outcome], session: int) -> list[Outcome]:

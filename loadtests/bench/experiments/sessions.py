@@ -1,6 +1,7 @@
 """Sessions under load: what they cost beside stateless texts, and what they do to short queries."""
 
 import asyncio
+import math
 from functools import partial
 from typing import Final
 
@@ -115,12 +116,11 @@ async def _transcripts(bench: Bench, experiment: Experiment) -> Result:
 
 
 async def _forks(bench: Bench, experiment: Experiment) -> Result:
-    """Read documents and fork them, over and over."""
+    """Read documents, fork them and read on, all of the workload however long it takes."""
     served = await bench.fleet.ours()
     units = by_session(bench.requests("forks"))
     await served.open_sessions(numbers_of(units))
-    seconds = bench.settings.seconds * bench.settings.rounds
-    outcomes = await closed_loop(units, served.send, _FORKERS, seconds)
+    outcomes = await closed_loop(units, served.send, _FORKERS, math.inf)
     found = figures(outcomes, bench.tokens_of)
     if found.failed or found.refused:
         reason = next(one.answer.detail for one in outcomes if not one.ok)
@@ -159,5 +159,5 @@ FORKS: Final = Experiment(
     "forks",
     "documents that eight readers each continue in their own way",
     _forks,
-    lambda settings: settings.rounds * settings.seconds + 8,
+    lambda _: 30.0,
 )
