@@ -7,7 +7,10 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 export Q ?= Why does Prince Andrew look at the sky?
 export BOOK ?=
 
-.PHONY: demo serve test test-fast chaos check format clean
+# More for `make bench`, e.g. BENCH='--only query,batches' or BENCH='--minutes 45 --seconds 10 --overload-s 120'.
+export BENCH ?=
+
+.PHONY: demo serve test test-fast bench chaos check format clean
 
 demo: $(VENV)/.ready ## Start the service, stream a book through an Infini-attention session, ask it a question.
 	$(BIN)/longstream demo $(if $(KEEP),--keep) $${BOOK:+--book "$$BOOK"} --question "$$Q"
@@ -20,6 +23,9 @@ test: $(VENV)/.ready-dev ## Run all tests.
 
 test-fast: $(VENV)/.ready-dev ## Run the tests that need no Ray.
 	$(BIN)/python -m pytest -m "not ray"
+
+bench: $(VENV)/.ready-dev ## Measure longstream beside other servers on the same weights; about 25 minutes on an idle machine.
+	$(BIN)/python -m loadtests.bench $$BENCH
 
 chaos: $(VENV)/.ready-dev ## Long fault runs on services of their own; two hours or so on two idle cores.
 	$(BIN)/python -m tests.chaos.histories --operations 1000000
