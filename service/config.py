@@ -63,8 +63,9 @@ class EngineConfig(_Frozen):
 
     step_tokens: int = Field(default=2048, ge=256)
     """Most tokens packed into one forward pass."""
-    queue_tokens: int = Field(default=262_144, ge=256)
-    """Most tokens waiting; more are refused with 503 `overloaded`."""
+    queue_tokens: int = Field(default=65_536, ge=256)
+    """Most tokens waiting; more are refused with 503 `overloaded`. The default is some ten seconds of two cores' work:
+    an answer that comes later than its client waits is work for nobody."""
     threads: int | None = Field(default=None, ge=1)
     """Torch threads of a replica; default: all cores of the machine."""
 
