@@ -217,7 +217,9 @@ class Encoder(nn.Module):
                 nothing = found.outputs.new_zeros(found.outputs.shape[:2])
                 found = replace(found, memory_share=nothing)
             inspections.append(found)
-            attended = block.attention.output(inspections[-1].outputs.transpose(0, 1).flatten(1))
+            attended = block.attention.project_back(
+                inspections[-1].outputs.transpose(0, 1).flatten(1)
+            )
             x = block.finish(x, attended)
         return inspections
 
