@@ -37,7 +37,7 @@ def prepare(encoder: Encoder, precision: Precision) -> None:
     Raises:
         PrecisionError: its device has no instructions for the precision.
     """
-    require_precision(precision, encoder.embeddings.tokens.weight.device)
+    require_precision(precision, encoder.device)
     for block in encoder.layers:
         block.prepare(precision)
 

@@ -44,7 +44,9 @@ class AttenuatedAttention(ProjectedAttention):
             began = torch.tensor([not memory.empty for memory in memories], device=x.device)
             lengths = torch.tensor(packing.lengths, device=x.device)
             gate = began.to(attended.dtype).unsqueeze(-1) * torch.sigmoid(self.beta)  # (b, h)
-            attended = attended * (1 - gate).repeat_interleave(lengths, 0).unsqueeze(-1)
+            # With its size, a device need not be asked how long the result is.
+            spread = (1 - gate).repeat_interleave(lengths, 0, output_size=len(x))
+            attended = attended * spread.unsqueeze(-1)
         return self.project_back(attended.flatten(1)), None
 
     def step(
