@@ -46,7 +46,7 @@ def test_an_encoder_computes_where_its_weights_are(encoder: Encoder, prepared: b
             assert_on_cpu(output.memories)
             assert output.sums.device.type == output.tokens.device.type == "cpu"
             memories = output.memories
-        encoder.inspect(shown, memories and memories[0])
+        encoder.inspect(shown, memories[0] if memories else None)
 
 
 def assert_on_cpu(memories: list[Memory] | None) -> None:
