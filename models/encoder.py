@@ -89,11 +89,15 @@ class Encoder(nn.Module):
         for owner in (self.reader, self.recall):
             if owner is not None:
                 shapes.update(owner.memory_parts)
-        return Memory.empty(shapes, self.embeddings.tokens.weight.device)
+        return Memory.empty(shapes, self.device)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are, and everything is computed."""
+        return self.embeddings.tokens.weight.device
 
     def _embed(self, ids: Int[Tensor, " n"], packing: Packing) -> Float[Tensor, "n d"]:
-        device = self.embeddings.tokens.weight.device
-        return self.embeddings(ids.to(device), packing.positions.to(device))  # type: ignore[no-any-return]
+        return self.embeddings(ids.to(self.device), packing.positions.to(self.device))  # type: ignore[no-any-return]
 
     def forward(
         self, segments: Sequence[Segment], memories: Sequence[Memory] | None = None
@@ -103,8 +107,11 @@ class Encoder(nn.Module):
         Args:
             segments: At least one, none longer than `config.max_tokens`.
             memories: One per segment for a variant with memory; None for one without, or, unless `layers_write`, where
-                nothing was read before and nothing is to be kept.
+                nothing was read before and nothing is to be kept. Those that lie elsewhere, as after they were
+                stored, are moved to the encoder's device, where the new ones stay.
         """
+        if memories is not None:
+            memories = [memory.to(self.device) for memory in memories]
         ids, packing = pack(segments)
         x = self._embed(ids, packing)
         after_layers: list[list[LayerMemory]] = []
@@ -144,7 +151,8 @@ class Encoder(nn.Module):
             return layers
         added, own = self.reader(layers.tokens, layers.sums, packing, memories)
         lengths = torch.tensor(packing.lengths, device=added.device)
-        spread = torch.repeat_interleave(added / lengths.unsqueeze(-1), lengths, dim=0)
+        shares = added / lengths.unsqueeze(-1)
+        spread = shares.repeat_interleave(lengths, 0, output_size=len(layers.tokens))
         after = [_with(memory, parts) for memory, parts in zip(layers.memories, own, strict=True)]
         return EncoderOutput(layers.sums + added, layers.tokens + spread, after)
 
@@ -207,6 +215,7 @@ class Encoder(nn.Module):
         Where some layers have a memory, the share of it is 0 in the others. What a reader adds is not attention, and
         not shown.
         """
+        memory = memory.to(self.device) if memory else None
         ids, packing = pack([segment])
         x = self._embed(ids, packing)
         inspections = []
@@ -217,7 +226,9 @@ class Encoder(nn.Module):
                 nothing = found.outputs.new_zeros(found.outputs.shape[:2])
                 found = replace(found, memory_share=nothing)
             inspections.append(found)
-            attended = block.attention.output(inspections[-1].outputs.transpose(0, 1).flatten(1))
+            attended = block.attention.project_back(
+                inspections[-1].outputs.transpose(0, 1).flatten(1)
+            )
             x = block.finish(x, attended)
         return inspections
 

@@ -2,6 +2,7 @@
 
 ModelError
 ├── WeightsError   files, names or shapes do not fit
+├── PrecisionError the device cannot compute in the precision asked for
 ├── TextError      a text cannot be read at all
 └── FitError       a training run cannot begin or go on
 """
@@ -13,6 +14,10 @@ class ModelError(Exception):
 
 class WeightsError(ModelError):
     """A checkpoint does not fit the architecture; the message names every tensor or file at fault."""
+
+
+class PrecisionError(ModelError):
+    """A precision that the device has no instructions for; the message says what to use instead."""
 
 
 class TextError(ModelError):

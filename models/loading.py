@@ -9,7 +9,7 @@ from typing import Any, Final
 import torch
 
 from models.checkpoints import packaged
-from models.config import AttentionOptions, EncoderConfig
+from models.config import AttentionOptions, EncoderConfig, Precision
 from models.encoder import Encoder
 from models.errors import WeightsError
 from models.recall import packaged_recall
@@ -48,6 +48,7 @@ class LoadedEncoder:
         adapter: File name of the adapter, None without one.
         adapter_bytes: Size of that file; 0 without one.
         evaluation: Figures of the variant's card; empty where it has none for this base.
+        precision: What its linear layers are computed in.
     """
 
     encoder: Encoder
@@ -59,6 +60,7 @@ class LoadedEncoder:
     adapter: str | None
     adapter_bytes: int
     evaluation: Mapping[str, Any]
+    precision: Precision = "fp32"
 
 
 def load_encoder(

@@ -58,7 +58,7 @@ class Packing:
     @cached_property
     def positions(self) -> Int[Tensor, " n"]:
         """Position of each token in its own sequence, from 0: positions restart in each segment."""
-        return torch.cat([torch.arange(length) for length in self.lengths])
+        return torch.cat([torch.arange(length, device="cpu") for length in self.lengths])
 
     @cached_property
     def content(self) -> Bool[Tensor, " n"]:
@@ -66,7 +66,7 @@ class Packing:
 
         By position: a literal "[SEP]" inside a text is text.
         """
-        content = torch.ones(sum(self.lengths), dtype=torch.bool)
+        content = torch.ones(sum(self.lengths), dtype=torch.bool, device="cpu")
         for rows in self.slices:
             content[rows.start] = False
             content[rows.stop - 1] = False
@@ -79,7 +79,7 @@ def pack(segments: Sequence[Segment]) -> tuple[Int[Tensor, " n"], Packing]:
     Returns:
         Token ids of all segments, and where each lies.
     """
-    ids = torch.tensor([token for segment in segments for token in segment.ids])
+    ids = torch.tensor([token for segment in segments for token in segment.ids], device="cpu")
     return ids, Packing(tuple(len(segment.ids) for segment in segments))
 
 

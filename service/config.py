@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
-from models.config import DEFAULT_WEIGHTS, MemoryRuleName
+from models.config import DEFAULT_WEIGHTS, MemoryRuleName, Precision
 from service.config_access import AuthConfig, EdgeConfig, RateLimits, is_loopback
 from service.config_access import FrozenSection as _Frozen
 from service.config_sessions import SessionsConfig
@@ -54,6 +54,9 @@ class ModelConfig(_Frozen):
     memory_rule: MemoryRuleName = "linear"
     """How a memory is written: `linear` and `delta` are Infini-attention's equations 8 and 9, `delta-corrected` and
     `ridge` go beyond it; ignored by variants without memory."""
+    precision: Precision = "fp32"
+    """What linear layers are computed in: `fp32`, or `bf16`, faster where the processor has instructions for it, and
+    refused where not. All else, and every memory, is float32; sessions of one are not carried on in the other."""
     replicas: int = Field(default=1, ge=1, le=256)
     """Processes that serve this model; sessions are spread over them by consistent hashing."""
 

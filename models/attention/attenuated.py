@@ -44,8 +44,10 @@ class AttenuatedAttention(ProjectedAttention):
             began = torch.tensor([not memory.empty for memory in memories], device=x.device)
             lengths = torch.tensor(packing.lengths, device=x.device)
             gate = began.to(attended.dtype).unsqueeze(-1) * torch.sigmoid(self.beta)  # (b, h)
-            attended = attended * (1 - gate).repeat_interleave(lengths, 0).unsqueeze(-1)
-        return self.output(attended.flatten(1)), None
+            # With its size, a device need not be asked how long the result is.
+            spread = (1 - gate).repeat_interleave(lengths, 0, output_size=len(x))
+            attended = attended * spread.unsqueeze(-1)
+        return self.project_back(attended.flatten(1)), None
 
     def step(
         self,
@@ -59,7 +61,7 @@ class AttenuatedAttention(ProjectedAttention):
         if memory is not None and not memory.empty:
             heads = zip(torch.sigmoid(self.beta), attended.unbind(1), strict=True)
             attended = torch.stack([(1 - gate) * head for gate, head in heads], dim=1)
-        return self.output(attended.flatten(1)), None
+        return self.project_back(attended.flatten(1)), None
 
     def inspect(self, x: Float[Tensor, "t d"], memory: LayerMemory | None) -> Inspection:
         """Keep what every step gave; no part of it came from memory."""

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from models.attention.softmax import AttentionMap
-from models.config import AttentionOptions, EncoderConfig
+from models.config import AttentionOptions, EncoderConfig, Precision
 from models.memory import Parts, Shapes
 from models.packing import Packing
 
@@ -61,6 +61,14 @@ class Attention(Protocol):
 
     def __init__(self, config: EncoderConfig, options: AttentionOptions) -> None:
         """Build the layer's parameters; values come from a checkpoint."""
+        ...
+
+    def prepare(self, precision: Precision) -> None:
+        """Make the projections ready for inference: fused and in this precision, from what they are now."""
+        ...
+
+    def project_back(self, mixed: Float[Tensor, "n e"]) -> Float[Tensor, "n d"]:
+        """Return the layer's output from its heads' outputs, side by side: what `output` computes, if prepared."""
         ...
 
     @property

@@ -76,9 +76,9 @@ class InfiniAttention(ProjectedAttention):
         mixed, after = [], []
         for rows, memory in zip(packing.slices, memories, strict=True):
             mixed.append(self._mix(query[rows], local[rows], memory))
-            content = packing.content[rows]
-            after.append(self._write(key[rows][content], value[rows][content], memory))
-        return self.output(torch.cat(mixed).flatten(1)), after
+            content = slice(rows.start + 1, rows.stop - 1)  # without CLS and SEP
+            after.append(self._write(key[content], value[content], memory))
+        return self.project_back(torch.cat(mixed).flatten(1)), after
 
     def step(
         self,
@@ -100,7 +100,7 @@ class InfiniAttention(ProjectedAttention):
                 for token in zip(recalled, local, strict=True)
             ]
             mixed = torch.stack([torch.stack(heads) for heads in rows])
-        output = self.output(mixed.flatten(1))
+        output = self.project_back(mixed.flatten(1))
         if not content.any():
             return output, memory
         after = self.rule.write_stepwise(

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from models.attention.base import Inspection, LayerMemory
 from models.attention.scoring import SCORES
 from models.attention.softmax import Direction, attend, attend_in_steps, select, visible
-from models.config import AttentionOptions, EncoderConfig
+from models.config import AttentionOptions, EncoderConfig, Precision
 from models.memory import Shapes
 from models.packing import Packing
+from models.prepared import PreparedLinear
 
 
 class ProjectedAttention(nn.Module):
@@ -32,6 +33,13 @@ class ProjectedAttention(nn.Module):
         self.value = nn.Linear(config.width, config.width)
         self.output = nn.Linear(config.width, config.width)
         self.score = SCORES[options.score](self.heads, config.width // self.heads)
+        self._joined: PreparedLinear | None = None
+        self._back: PreparedLinear | None = None
+
+    def prepare(self, precision: Precision) -> None:
+        """Make the projections ready for inference: queries, keys and values in one product."""
+        self._joined = PreparedLinear([self.query, self.key, self.value], precision)
+        self._back = PreparedLinear([self.output], precision)
 
     @property
     def memory_parts(self) -> Shapes:
@@ -57,7 +65,7 @@ class ProjectedAttention(nn.Module):
         """Attend within each sequence of the packed batch."""
         query, key, value = self.project(x)
         passes = [attend(query, key, value, packing, self.score, way) for way in self.directions]
-        return self.output(self.fuse(passes).flatten(1)), None
+        return self.project_back(self.fuse(passes).flatten(1)), None
 
     def step(
         self,
@@ -68,7 +76,7 @@ class ProjectedAttention(nn.Module):
         """Attend token by token."""
         query, key, value = self.project(x)
         passes = [self.attend_stepwise(query, key, value, way) for way in self.directions]
-        return self.output(self.fuse(passes).flatten(1)), None
+        return self.project_back(self.fuse(passes).flatten(1)), None
 
     def inspect(self, x: Float[Tensor, "t d"], memory: LayerMemory | None) -> Inspection:  # noqa: ARG002
         """Attend within one segment and keep what every step gave."""
@@ -80,12 +88,22 @@ class ProjectedAttention(nn.Module):
     def project(
         self, x: Float[Tensor, "n d"]
     ) -> tuple[Float[Tensor, "n h k"], Float[Tensor, "n h k"], Float[Tensor, "n h v"]]:
-        """Return queries, keys and values, split into heads."""
+        """Return queries, keys and values, split into heads; float32 if prepared in whatever precision."""
+        if self._joined is not None:
+            joined = self._joined(x).float()
+            query, key, value = joined.view(len(x), 3, self.heads, -1).unbind(1)
+            return query, key, value
 
         def split(projection: nn.Linear) -> Float[Tensor, "n h k"]:
             return projection(x).unflatten(-1, (self.heads, -1))  # type: ignore[no-any-return] # Module.__call__
 
         return split(self.query), split(self.key), split(self.value)
+
+    def project_back(self, mixed: Float[Tensor, "n e"]) -> Float[Tensor, "n d"]:
+        """Return the layer's output from its heads' outputs, side by side."""
+        if self._back is not None:
+            return self._back(mixed).float()
+        return self.output(mixed)  # type: ignore[no-any-return] # Module.__call__
 
     def attend_stepwise(
         self,

@@ -90,7 +90,7 @@ def attend(
         )
         kernel = _fused if score.fused else _unfused
         parts.append(kernel(q, k, v, score, direction).transpose(1, 2).flatten(0, 1))
-    return torch.cat(parts)
+    return parts[0] if len(parts) == 1 else torch.cat(parts)  # of one, it would be a copy
 
 
 def _fused(

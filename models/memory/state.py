@@ -45,6 +45,13 @@ class Memory:
         parts = {name: torch.zeros(shape, device=device) for name, shape in shapes.items()}
         return cls(parts, 0)
 
+    def to(self, device: torch.device) -> "Memory":
+        """Return the same memory on a device: this very value if it is there already."""
+        if all(part.device == device for part in self.parts.values()):
+            return self
+        parts = {name: part.to(device) for name, part in self.parts.items()}
+        return Memory(parts, self.tokens_seen)
+
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Shape of each part; the same whatever was read."""

@@ -30,6 +30,7 @@ class Model:
         base: Name of the frozen base encoder.
         checkpoint: Name of the adapter on it, or None.
         evaluation: Figures of its card.
+        precision: What its linear layers are computed in, `fp32` or `bf16`.
     """
 
     id: str
@@ -41,6 +42,7 @@ class Model:
     base: str
     checkpoint: str | None = None
     evaluation: dict[str, Any] = field(default_factory=dict)
+    precision: str = "fp32"
 
     @classmethod
     def of(cls, body: Json) -> Self:
@@ -55,6 +57,7 @@ class Model:
             base=str(body["base"]),
             checkpoint=body.get("checkpoint"),
             evaluation=dict(body.get("evaluation") or {}),
+            precision=str(body.get("precision", "fp32")),
         )
 
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import structlog
 
-from models.errors import WeightsError
+from models.errors import PrecisionError, WeightsError
 from models.loading import LoadedEncoder
 from service.config import ModelConfig
 from service.errors import ModelLoadError, ServiceError
@@ -23,7 +23,7 @@ def failing_alone(model: str) -> Iterator[None]:
     """
     try:
         yield
-    except WeightsError as error:
+    except (WeightsError, PrecisionError) as error:
         raise ModelLoadError(f"model {model}: {error}") from error
     except ServiceError as error:  # of the first forward pass; the engine has logged the trace
         raise ModelLoadError(f"model {model}: {error.detail}") from error
@@ -45,4 +45,5 @@ def describe(model: ModelConfig, loaded: LoadedEncoder) -> ModelInfo:
         base=loaded.base,
         checkpoint=loaded.adapter,
         evaluation=dict(loaded.evaluation),
+        precision=loaded.precision,
     )

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from typing import Final, Self
 
 from models.config import AttentionOptions
+from models.inference import ready
 from models.loading import LoadedEncoder, load_encoder, use_threads
 from service.config import LimitsConfig, ModelConfig, ServiceConfig
 from service.encoder_node.inspector import Inspector
@@ -85,6 +86,7 @@ class EncoderNode:
             loaded = await asyncio.to_thread(
                 load_encoder, model.attention, model.weights, options, model.adapter
             )
+            loaded = await asyncio.to_thread(ready, loaded, model.precision)
             metrics = EncoderMetrics(model.id, config.sessions.backend)
             engine = Engine(
                 loaded.encoder, config.engine.step_tokens, config.engine.queue_tokens, metrics

@@ -211,8 +211,8 @@ class Engine:
         segments = [waiting.segment for waiting in step]
         with torch.inference_mode():
             output = self._encoder(segments, self._memories(step))
-            totals = output.sums.numpy()
-            kept = _kept_tokens(step, output.tokens.numpy())
+            totals = output.sums.cpu().numpy()
+            kept = _kept_tokens(step, output.tokens.cpu().numpy())
         reach("engine.step")
         infer_s = time.monotonic() - begun
         after = output.memories or [None] * len(step)

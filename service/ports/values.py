@@ -21,6 +21,7 @@ class ModelInfo:
         base: Name of the shared frozen base.
         checkpoint: Name of the adapter, or None where the variant needs none.
         evaluation: Figures of its card.
+        precision: What its linear layers are computed in, `fp32` or `bf16`.
     """
 
     id: str
@@ -32,6 +33,7 @@ class ModelInfo:
     base: str
     checkpoint: str | None = None
     evaluation: dict[str, Any] = field(default_factory=dict)
+    precision: str = "fp32"
 
 
 @dataclass(frozen=True, slots=True)

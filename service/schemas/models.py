@@ -26,6 +26,8 @@ class Model(ResponseModel):
     base: str
     checkpoint: str | None
     evaluation: dict[str, Any]
+    precision: str
+    """What its linear layers are computed in: `fp32`, or `bf16`. Its memory is float32."""
 
 
 class ModelList(ResponseModel):

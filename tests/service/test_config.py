@@ -26,6 +26,7 @@ KEYS = {
     "models.adapter",
     "serve_models",
     "models.memory_rule",
+    "models.precision",
     "models.replicas",
     "engine.step_tokens",
     "engine.queue_tokens",
@@ -142,6 +143,7 @@ def test_models_from_a_file(tmp_path: Path, rule: MemoryRuleName):
     [
         ("prot: 1", "prot: there is no such configuration key"),
         ("engine: {theads: 1}", "engine.theads: there is no such"),
+        ("models: [{id: a, attention: infini, precision: int4}]", "precision: .*'fp32' or 'bf16'"),
         ("port: 70000", "port: .*less than or equal to 65535"),
         ("sessions: {store: memory}", "sessions.store: String should match"),
         ("host: 0.0.0.0", "host '0.0.0.0' is reachable from other machines"),

@@ -18,6 +18,7 @@ async def test_models_are_listed_in_order_with_our_members(client):
         "base": "base",
         "checkpoint": "adapter",
         "evaluation": {"ndcg": 0.5},
+        "precision": "fp32",
     }
     assert (await client.get("/v1/models/infini")).json() == body["data"][1]
 

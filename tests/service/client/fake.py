@@ -172,6 +172,7 @@ def model_card(name: str) -> dict[str, Any]:
         "base": "minilm",
         "checkpoint": None,
         "evaluation": {"stsb": 0.8},
+        "precision": "bf16",
     }
 
 
