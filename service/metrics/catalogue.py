@@ -43,7 +43,6 @@ REJECT_REASONS: Final = (
 )
 STREAM_ERROR_CODES: Final = ("400", "408", "409", "410", "500", "503", "507")
 STORE_OPERATIONS: Final = (
-    "create",
     "begin",
     "request",
     "traits",

@@ -31,10 +31,6 @@ class ForwardingStore:
     async def __aexit__(self, *exc: object) -> None:
         await self._store.__aexit__(*exc)
 
-    async def create(self, record: SessionRecord, state: bytes) -> bool:
-        """See `SessionStore.create`."""
-        return await self._around("create", lambda: self._store.create(record, state))
-
     async def begin(self, beginning: Beginning) -> BeginOutcome:
         """See `SessionStore.begin`."""
         return await self._around("begin", lambda: self._store.begin(beginning))

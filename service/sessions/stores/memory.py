@@ -43,10 +43,6 @@ class MemoryStore:
     async def __aexit__(self, *exc: object) -> None:
         """Close the store."""
 
-    async def create(self, record: SessionRecord, state: bytes) -> bool:
-        """See `SessionStore.create`."""
-        return await self.begin(Beginning(record, state)) == "begun"
-
     async def begin(self, beginning: Beginning) -> BeginOutcome:
         """See `SessionStore.begin`."""
         record, request, source = beginning.record, beginning.request, beginning.source

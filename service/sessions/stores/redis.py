@@ -58,10 +58,6 @@ class RedisStore:
         if server is not None:
             await server.close()
 
-    async def create(self, record: SessionRecord, state: bytes) -> bool:
-        """See `SessionStore.create`."""
-        return await self.begin(Beginning(record, state)) == "begun"
-
     async def begin(self, beginning: Beginning) -> BeginOutcome:
         """See `SessionStore.begin`."""
         record, request, seen = beginning.record, beginning.request, origins.Held()

@@ -51,10 +51,6 @@ class SqliteStore:
         """Finish what was begun and close the file."""
         await self._thread.close()
 
-    async def create(self, record: SessionRecord, state: bytes) -> bool:
-        """See `SessionStore.create`."""
-        return await self.begin(Beginning(record, state)) == "begun"
-
     async def begin(self, beginning: Beginning) -> BeginOutcome:
         """See `SessionStore.begin`."""
 

@@ -15,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 from service.errors import Conflict
 from service.sessions import protocol
 from service.sessions.lifetimes import is_forgotten
+from service.sessions.origins import Beginning
 from service.sessions.records import SessionRecord
 from service.sessions.stores import open_store
 from service.sessions.sweeping import Sweeper
@@ -118,7 +119,7 @@ class Agreement(RuleBasedStateMachine):
         )
         told = self.told.get((tenant, name))
         free = told is None or told.code(now) == "session_not_found"
-        assert self.all("create", record, b"begin") == free
+        assert (self.all("begin", Beginning(record, b"begin")) == "begun") == free
         if free:
             self.told[tenant, name] = Told("open", [], now, ttl, ends, remembered)
         self.check(tenant, name)

@@ -6,7 +6,7 @@ import pytest
 
 from service.sessions.protocol import lost_record, tombstone
 from service.sessions.records import KeyRecord
-from tests.service.sessions.made import TENANT, grown, make_chunk, make_commit, make_record
+from tests.service.sessions.made import TENANT, create, grown, make_chunk, make_commit, make_record
 
 RECORD = make_record()
 
@@ -21,7 +21,7 @@ async def test_a_lost_session_is_closed_and_keeps_everything(store):
     assert await store.chunks(TENANT, "s", 0, 10) == [make_chunk(0), make_chunk(1)]
     assert await store.key(TENANT, "s", "k") == KeyRecord("k", b"d" * 32, 1)
     assert await store.list(TENANT, None, 10) == []
-    assert await store.create(make_record(incarnation="i2"), b"again") is False
+    assert await create(store, make_record(incarnation="i2"), b"again") is False
     assert await store.commit(make_commit(grave)) is False
 
 
@@ -48,7 +48,7 @@ async def test_a_session_that_is_over_leaves_a_tombstone_and_nothing_else(store,
     assert await store.get_with_state(TENANT, "s") == (grave, b"")
     assert await store.chunks(TENANT, "s", 0, 10) == []
     assert await store.key(TENANT, "s", "k") is None
-    assert await store.create(make_record(incarnation="i2"), b"again") is False
+    assert await create(store, make_record(incarnation="i2"), b"again") is False
     assert await store.bury(tombstone(record, "lost", 78.0)) is False
     assert await store.get(TENANT, "s") == grave
 
@@ -69,7 +69,7 @@ async def test_forgetting_frees_the_id(store):
     assert await store.get(TENANT, "s") is None
     assert await store.forget(grave) is False
     again = make_record(incarnation="i2")
-    assert await store.create(again, b"again") is True
+    assert await create(store, again, b"again") is True
     assert await store.get_with_state(TENANT, "s") == (again, b"again")
     assert await store.chunks(TENANT, "s", 0, 10) == []
     assert await store.key(TENANT, "s", "k") is None
@@ -88,7 +88,7 @@ async def test_what_is_due_is_found_when_it_is(store):
     mortal = replace(make_record("mortal"), ttl_seconds=10.0, tombstone_seconds=5.0)
     ending = replace(make_record("ending"), ends_at=20.0, tombstone_seconds=5.0)
     for record in (mortal, ending, make_record("immortal"), make_record("gone")):
-        assert await store.create(record, b"state")
+        assert await create(store, record, b"state")
     assert await store.bury(replace(tombstone(make_record("gone"), "deleted", 9.0)))
     for now, names in (
         (12.4, []),
@@ -118,7 +118,7 @@ async def test_times_come_back_as_they_were(store):
         updated_at=1 / 3,
         kept_from=0,
     )
-    assert await store.create(record, b"state")
+    assert await create(store, record, b"state")
     assert await store.get(TENANT, "s") == record
 
 
