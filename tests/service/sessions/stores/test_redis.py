@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+import traceback
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -111,10 +112,19 @@ async def test_a_promise_that_is_broken_later_is_noticed(store, redis_server):
     await store.ping()
 
 
-@pytest.mark.parametrize("url", ["redis://host:port/0", "redis://host:6379/0?socket_timeout=soon"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://host:port/0",
+        "redis://host:6379/0?socket_timeout=soon",
+        "redis://:hunter2/!@host:6379/0",
+        "redis://:hunter2@[::1:6379/0",
+    ],
+)
 async def test_a_url_that_cannot_be_read_is_a_configuration_error(url):
-    with pytest.raises(ConfigError, match=r"sessions\.store"):
+    with pytest.raises(ConfigError, match=r"sessions\.store") as caught:
         await RedisStore(url).__aenter__()
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))
 
 
 async def test_a_server_that_hangs_costs_two_seconds_and_nothing_is_lost(store, redis_server):
