@@ -47,7 +47,7 @@ async def infini(config: ServiceConfig) -> AsyncIterator[EncoderNode]:
 
 async def open_session(config: ServiceConfig, node: EncoderNode) -> str:
     async with open_store(config.sessions.store, config.data_dir) as store:
-        record = await begin_session(SessionCatalog(store), "public", await node.info(), None, "{}")
+        record = await begin_session(SessionCatalog(store), "public", await node.info())
     return record.id
 
 
