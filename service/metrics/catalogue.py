@@ -57,6 +57,7 @@ STORE_OPERATIONS: Final = (
     "bury",
     "quarantine",
     "due",
+    "count",
     "forget",
     "list",
     "ping",

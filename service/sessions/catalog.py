@@ -117,6 +117,10 @@ class SessionCatalog:
             after = page[-1].id
         return found[:limit]
 
+    async def count(self, tenant: str) -> int:
+        """Return how many open sessions a tenant has."""
+        return await self._store.count(tenant, self._clock())
+
     async def document(
         self, tenant: str, session_id: str
     ) -> tuple[SessionRecord, NDArray[np.float32]]:

@@ -183,6 +183,13 @@ class SessionStore(Protocol):
         """
         ...
 
+    async def count(self, tenant: str, now: float) -> int:
+        """Return how many of a tenant's sessions are open and have not expired at `now`, without reading them.
+
+        Those that do not verify count until they are found to be lost.
+        """
+        ...
+
     async def ping(self) -> None:
         """Do a durable round trip."""
         ...

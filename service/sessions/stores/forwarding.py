@@ -105,6 +105,10 @@ class ForwardingStore:
         """See `SessionStore.list`."""
         return await self._around("list", lambda: self._store.list(tenant, after, limit))
 
+    async def count(self, tenant: str, now: float) -> int:
+        """See `SessionStore.count`."""
+        return await self._around("count", lambda: self._store.count(tenant, now))
+
     async def ping(self) -> None:
         """See `SessionStore.ping`."""
         await self._around("ping", self._store.ping)

@@ -197,6 +197,11 @@ class SqliteStore:
             last = page[-1][1]
         return records[:limit]
 
+    async def count(self, tenant: str, now: float) -> int:
+        """See `SessionStore.count`."""
+        [(found,)] = await self._rows(sql.OPEN_COUNT, (tenant, tenant, now))
+        return int(found)
+
     async def ping(self) -> None:
         """See `SessionStore.ping`."""
 

@@ -58,6 +58,11 @@ LIST: Final = f"""
     SELECT {_RECORD} FROM sessions
     WHERE tenant = ? AND status = 'open' AND id > ? ORDER BY id LIMIT ?
 """
+_OPEN: Final = "sessions INDEXED BY open_dues WHERE tenant = ? AND status = 'open'"
+OPEN_COUNT: Final = f"""
+    SELECT (SELECT count(*) FROM {_OPEN} AND due IS NULL) + (SELECT count(*) FROM {_OPEN} AND due > ?)
+"""
+"""Two, because the index answers each alone and reads no row."""
 DUE: Final = "SELECT tenant, id FROM sessions WHERE due <= ? ORDER BY due LIMIT ?"
 
 REPLACE: Final = f"""

@@ -83,6 +83,9 @@ class Agreement(RuleBasedStateMachine):
 
     def check(self, tenant: str, name: str) -> None:
         """See that all of a session is the same everywhere, and as it was told."""
+        owned = [told for (owner, _), told in self.told.items() if owner == tenant]
+        still_open = sum(told.code(self.clock.now) == "open" for told in owned)
+        assert self.all("count", tenant, self.clock.now) == still_open
         row = self.all("get_with_state", tenant, name)
         record = row and row[0]
         assert self.all("get", tenant, name) == record

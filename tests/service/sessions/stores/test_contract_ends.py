@@ -109,6 +109,29 @@ async def test_what_is_due_is_found_when_it_is(store):
     assert (TENANT, "ending") not in await store.due(25.0, 9)
 
 
+async def test_open_sessions_are_counted_until_they_expire(store):
+    mortal = replace(make_record("mortal"), ttl_seconds=10.0)
+    ending = replace(make_record("ending"), ends_at=20.0)
+    gone, lost = make_record("gone"), make_record("lost")
+    for record in (mortal, ending, gone, lost, make_record("immortal")):
+        assert await create(store, record, b"state")
+    assert await create(store, make_record("foreign", tenant="tenant-b"), b"state")
+    assert [await store.count(TENANT, now) for now in (12.4, 12.5, 19.9, 20.0)] == [5, 4, 4, 3]
+    # A commit extends the one and not the other; what is over does not count, and is not counted out twice.
+    assert await store.commit(make_commit(mortal))
+    assert await store.commit(make_commit(ending))
+    assert [await store.count(TENANT, now) for now in (13.4, 13.5, 20.0)] == [5, 4, 3]
+    for _ in range(2):
+        await store.bury(tombstone(gone, "deleted", 9.0))
+        await store.bury(tombstone(lost, "lost", 9.0))
+    assert await store.count(TENANT, 9.0) == 3
+    assert await store.forget(tombstone(gone, "deleted", 9.0))
+    assert await create(store, gone, b"again")
+    assert await store.count(TENANT, 9.0) == 4
+    assert await store.forget(gone)
+    assert [await store.count(tenant, 9.0) for tenant in (TENANT, "tenant-b", "")] == [3, 1, 0]
+
+
 async def test_times_come_back_as_they_were(store):
     record = replace(
         RECORD,

@@ -16,7 +16,7 @@ from service.sessions.stores import RedisStore
 from service.sessions.stores import redis_index as index
 from service.sessions.stores import redis_scripts as scripts
 from service.sessions.stores.redis_durability import judge
-from service.sessions.stores.redis_rows import DUE, due_member, ids_key, session_keys
+from service.sessions.stores.redis_rows import DUE, due_member, ids_key, open_key, session_keys
 from tests.redis_server import RedisProcess
 from tests.service.sessions.made import TENANT, create, make_chunk, make_commit, make_record
 from tests.service.sessions.stores.cut_proxy import CutProxy
@@ -238,7 +238,9 @@ async def test_a_session_that_redis_dropped_is_neither_found_nor_listed(store, r
         client.delete(*session_keys(TENANT, "s"))
         assert await store.get(TENANT, "s") is None
         assert await store.list(TENANT, None, 9) == []
+        assert await store.count(TENANT, mortal.expires_at) == 0
         assert await store.due(1e12, 9) == []
+        assert not client.exists(open_key(TENANT))
         assert client.zcard(DUE) == client.zcard(ids_key(TENANT)) == 0
     assert await create(store, mortal, b"state") is True
     assert await store.list(TENANT, None, 9) == [mortal]
@@ -316,6 +318,7 @@ async def test_a_session_begun_while_its_id_is_cleared_away_stays_listed(store):
     await create(store, RECORD, b"state")
     await store._opened.call(lambda redis: index._put_right(redis, (TENANT, "s"), None))
     assert await store.list(TENANT, None, 9) == [RECORD]
+    assert await store.count(TENANT, 9.0) == 1
 
 
 async def test_an_immortal_session_is_looked_at_once(store, redis_server):

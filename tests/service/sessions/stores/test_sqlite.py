@@ -32,6 +32,16 @@ def number(path: Path, query: str) -> Any:
         return connection.execute(query).fetchone()[0]
 
 
+async def test_open_sessions_are_counted_from_an_index_alone(path: Path):
+    async with SqliteStore(path):
+        pass
+    with closing(connect(path)) as database:
+        plan = database.execute(f"EXPLAIN QUERY PLAN {sql.OPEN_COUNT}", ("t", "t", 1.0)).fetchall()
+    searches = [step[-1] for step in plan if "sessions" in step[-1]]
+    assert len(searches) == 2
+    assert all("USING COVERING INDEX open_dues" in step for step in searches)
+
+
 async def test_file_and_folder_are_for_their_owner_alone(path):
     async with SqliteStore(path) as store:
         await create(store, RECORD, b"state")

@@ -36,6 +36,7 @@ async def test_every_operation_is_passed_on_and_timed():
         assert await store.list("t", None, 10) == [NEXT]
         assert await store.complete(DONE, expected_version=7) is False
         assert await store.complete(DONE, expected_version=1) is True
+        assert await store.count("t", 1e9) == 1
         await store.ping()
         assert await store.begin(Beginning(RECORD, b"state")) == "id_taken"
         assert await store.request("t", "k") is None
@@ -51,7 +52,7 @@ async def test_every_operation_is_passed_on_and_timed():
     for operation in (
         "get", "get_with_state", "commit", "complete", "chunks", "key", "bury", "list", "ping",
         "begin", "request", "traits", "snapshots", "snapshot",
-        "quarantine", "due", "forget",
+        "quarantine", "due", "forget", "count",
     ):  # fmt: skip
         count = _count(metrics, "store_operation_duration_seconds_count", operation)
         assert count == counts.get(operation, 1), operation
