@@ -28,6 +28,10 @@ _TRAITS: Final = (
 )
 _OPEN_DUES: Final = "CREATE INDEX open_dues ON sessions (tenant, due, status) WHERE status = 'open'"
 """With the status, which is always the same: a query that names it reads no row then."""
+_DRAFTS: Final = """CREATE TABLE drafts (
+    session INTEGER PRIMARY KEY,
+    due REAL NOT NULL
+) STRICT"""
 _INDEXES: Final = (
     "CREATE UNIQUE INDEX session_names ON sessions (name)",
     "CREATE INDEX due_sessions ON sessions (due) WHERE due IS NOT NULL",
@@ -95,7 +99,7 @@ CREATE TABLE requests (
     {_CRC},
     PRIMARY KEY (tenant, key)
 ) STRICT, WITHOUT ROWID;
-{"; ".join((*_INDEXES, _OPEN_DUES))};
+{"; ".join((*_INDEXES, _OPEN_DUES, _DRAFTS))};
 CREATE TABLE heartbeat (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     beats INTEGER NOT NULL
@@ -146,6 +150,6 @@ MIGRATIONS: Final[Mapping[int, Sequence[str]]] = {
         *CHECKSUM_ALL,
         *_INDEXES,
     ),
-    4: (_OPEN_DUES,),
+    4: (_OPEN_DUES, _DRAFTS),
 }
 """The statements that make a file of one schema version one of the next."""
