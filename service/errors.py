@@ -26,6 +26,9 @@ from typing import Any, ClassVar, Final
 MODEL_FAILED: Final = "model_failed"
 """Code of a model that could not be loaded: the others are served, and only a restart can bring it back."""
 
+READ_TOKENS: Final = "read_tokens"
+"""Extra of an append that failed: how many tokens were read for it. They count like those of one that did not."""
+
 
 class ConfigError(Exception):
     """The service cannot start with this configuration; the message says which key and why."""

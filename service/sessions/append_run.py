@@ -1,18 +1,16 @@
 """One append under its session's lock: load, decide, read, commit, chunk by chunk."""
 
-import asyncio
 import time
-from contextlib import suppress
 
 import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from service.errors import Conflict, Gone, InternalError, ServiceError
+from service.errors import READ_TOKENS, Conflict, Gone, InternalError, ServiceError
 from service.failpoints import reach
 from service.ports import AppendCommand, AppendResult, ChunkAnswer, StageTimes
 from service.redaction import session_hash
-from service.sessions import protocol
+from service.sessions import changes, protocol
 from service.sessions.answers import chunk_answer, chunk_record
 from service.sessions.append_tools import AppendTools
 from service.sessions.codec import MemoryShape, StateArrays, document_vector
@@ -25,8 +23,6 @@ log = structlog.get_logger(__name__)
 
 _TRIES = 8
 """Times a chunk is decided anew after another owner of the session was faster."""
-_AFTERTHOUGHT_S = 0.25
-"""Longest time to find out how far a session came whose commit has failed."""
 
 
 class AppendRun:
@@ -56,9 +52,10 @@ class AppendRun:
         self._kept: dict[int, ChunkRecord] = {}
         self._answers: list[ChunkAnswer] = []
         self._times = StageTimes()
+        self._read_tokens = 0
 
     async def run(self) -> AppendResult:
-        """Read every chunk; an error says with `next_seq` how far the session came.
+        """Read every chunk; an error says with `next_seq` how far the session came, with `read_tokens` what it cost.
 
         Raises:
             ServiceError: As `service.ports.EncoderPort.append`; `InternalError` for what has no name.
@@ -90,13 +87,9 @@ class AppendRun:
     async def _placed(self, error: ServiceError) -> ServiceError:
         """Return the error with how far the session came, where that can be told."""
         if self._in_doubt:
-            self._record = None
-            # The caller is to hear of the first error, not of one more, and soon also where the store hangs.
-            with suppress(Exception):
-                async with asyncio.timeout(_AFTERTHOUGHT_S):
-                    self._record = await self._tools.store.get(
-                        self._command.tenant, self._command.session_id
-                    )
+            self._record = await self._tools.afterthought(self._command)
+        if self._read_tokens:
+            error = error.with_extras(**{READ_TOKENS: self._read_tokens})
         return error if self._record is None else error.with_extras(next_seq=self._record.next_seq)
 
     async def _refresh(self) -> SessionRecord:
@@ -123,11 +116,7 @@ class AppendRun:
 
     async def _place(self, record: SessionRecord) -> int:
         command = self._command
-        key = None
-        if command.idempotency_key is not None:
-            key = await self._tools.store.key(
-                command.tenant, command.session_id, command.idempotency_key
-            )
+        key = await self._tools.key_of(command)
         return protocol.first_seq(record, command.first_seq, key, self._request_digest)
 
     async def _chunk(self, record: SessionRecord, index: int) -> SessionRecord:
@@ -166,6 +155,7 @@ class AppendRun:
             return None
         reading = await tools.reader.read(self._command.chunks[index], state.memory)
         self._times += reading.times
+        self._read_tokens += reading.tokens
         after = state.after(reading)
         chunk = chunk_record(record, self._digests[index], reading)
         blob = after.encode()
@@ -175,7 +165,7 @@ class AppendRun:
         forgotten = tools.retention.forget_before(
             record.next_seq + 1, self._first_seq, indexed=self._indexed
         )
-        following = protocol.next_record(record, reading.tokens, len(blob), now, forgotten)
+        following = changes.next_record(record, reading.tokens, len(blob), now, forgotten)
         if not await self._commit(record, following, blob, chunk):
             return None
         reach("append.committed")

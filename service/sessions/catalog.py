@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 from service.errors import Conflict, Gone, NotFound, Unprocessable
 from service.ports import ModelInfo
 from service.sessions.beginnings import Beginnings, Begun, RequestKey, Wish
+from service.sessions.changes import tombstone
 from service.sessions.codec import document_vector, encode, unread
 from service.sessions.completion import Completion
 from service.sessions.lifetimes import FOREVER, Lifetimes, is_expired
 from service.sessions.names import SESSION_ID
 from service.sessions.observer import SessionObserver, SilentObserver
 from service.sessions.origins import NO_TRAITS, Beginning, SessionTraits
-from service.sessions.protocol import require_etag, require_open, tombstone
+from service.sessions.protocol import require_etag, require_open
 from service.sessions.records import SessionRecord
 from service.sessions.recovery import Recovery, known, remembered
 from service.sessions.stores.base import SessionStore
@@ -25,7 +26,7 @@ _DELETE_TRIES = 8
 
 
 class SessionCatalog:
-    """Creates, finds, lists, completes and deletes sessions.
+    """Begins, finds, lists, completes and deletes sessions.
 
     Args:
         store: Where sessions live; open.
@@ -47,18 +48,6 @@ class SessionCatalog:
         self._recovery = Recovery(store, clock, self._observer)
         self._completion = Completion(store, clock, self._observer)
         self._beginnings = Beginnings(store, self._observer, clock, lifetimes)
-
-    async def create(
-        self,
-        tenant: str,
-        model: ModelInfo,
-        session_id: str | None = None,
-        metadata: str = "{}",
-        ttl_seconds: float | None = None,
-    ) -> SessionRecord:
-        """Begin a session whose request has no key; see `begin`."""
-        wish = Wish(session_id, metadata, ttl_seconds=ttl_seconds)
-        return (await self.begin(tenant, model, wish)).record
 
     async def begin(
         self, tenant: str, model: ModelInfo, wish: Wish, traits: SessionTraits = NO_TRAITS
@@ -128,6 +117,10 @@ class SessionCatalog:
                 break
             after = page[-1].id
         return found[:limit]
+
+    async def count(self, tenant: str) -> int:
+        """Return how many open sessions a tenant has."""
+        return await self._store.count(tenant, self._clock())
 
     async def document(
         self, tenant: str, session_id: str

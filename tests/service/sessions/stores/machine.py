@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from service.errors import Conflict
-from service.sessions import protocol
+from service.sessions import changes, protocol
 from service.sessions.lifetimes import is_forgotten
+from service.sessions.origins import Beginning
 from service.sessions.records import SessionRecord
 from service.sessions.stores import open_store
 from service.sessions.sweeping import Sweeper
@@ -82,6 +83,9 @@ class Agreement(RuleBasedStateMachine):
 
     def check(self, tenant: str, name: str) -> None:
         """See that all of a session is the same everywhere, and as it was told."""
+        owned = [told for (owner, _), told in self.told.items() if owner == tenant]
+        still_open = sum(told.code(self.clock.now) == "open" for told in owned)
+        assert self.all("count", tenant, self.clock.now) == still_open
         row = self.all("get_with_state", tenant, name)
         record = row and row[0]
         assert self.all("get", tenant, name) == record
@@ -118,7 +122,7 @@ class Agreement(RuleBasedStateMachine):
         )
         told = self.told.get((tenant, name))
         free = told is None or told.code(now) == "session_not_found"
-        assert self.all("create", record, b"begin") == free
+        assert (self.all("begin", Beginning(record, b"begin")) == "begun") == free
         if free:
             self.told[tenant, name] = Told("open", [], now, ttl, ends, remembered)
         self.check(tenant, name)
@@ -191,7 +195,7 @@ class Agreement(RuleBasedStateMachine):
         record = self.stored(tenant, name)
         if self.told.get((tenant, name), Told("none")).code(self.clock.now) != "open":
             return
-        done = replace(protocol.completed_record(record, self.clock.now), incarnation=incarnation)
+        done = replace(changes.completed_record(record, self.clock.now), incarnation=incarnation)
         if self.all("complete", done, record.version + back):
             assert (back, record.incarnation) == (0, incarnation)
             self.told[tenant, name].last = self.clock.now
@@ -212,7 +216,7 @@ class Agreement(RuleBasedStateMachine):
             return
         if told.status == "lost" and status == "expired":
             return
-        grave = protocol.tombstone(replace(record, incarnation=incarnation), status, now)
+        grave = changes.tombstone(replace(record, incarnation=incarnation), status, now)
         if self.all("bury", grave, expected_version=version):
             assert record.incarnation == incarnation
             assert version in {None, record.version}
@@ -224,7 +228,7 @@ class Agreement(RuleBasedStateMachine):
     @rule(tenant=tenants, name=names)
     def quarantine_what_verifies(self, tenant, name):
         record = self.stored(tenant, name)
-        assert self.all("quarantine", protocol.lost_record(tenant, name, "i9", 1.0)) is False
+        assert self.all("quarantine", changes.lost_record(tenant, name, "i9", 1.0)) is False
         assert self.stored(tenant, name) == record
 
     @rule(tenant=tenants, name=names, first=small, limit=small)
