@@ -16,6 +16,7 @@ from pydantic_core import ErrorDetails
 from models.config import DEFAULT_WEIGHTS, MemoryRuleName
 from service.config_access import AuthConfig, EdgeConfig, RateLimits, is_loopback
 from service.config_access import FrozenSection as _Frozen
+from service.config_replicas import Replicas
 from service.config_sessions import SessionsConfig
 from service.errors import ConfigError
 
@@ -54,8 +55,14 @@ class ModelConfig(_Frozen):
     memory_rule: MemoryRuleName = "linear"
     """How a memory is written: `linear` and `delta` are Infini-attention's equations 8 and 9, `delta-corrected` and
     `ridge` go beyond it; ignored by variants without memory."""
-    replicas: int = Field(default=1, ge=1, le=256)
-    """Processes that serve this model; sessions are spread over them by consistent hashing."""
+    replicas: Replicas = 1
+    """Processes that serve this model, or `{min, max, queued_tokens}`: as many as the waiting tokens ask for. Sessions
+    are spread over them by consistent hashing."""
+
+    @property
+    def first_replicas(self) -> int:
+        """Processes that the service starts with."""
+        return self.replicas if isinstance(self.replicas, int) else self.replicas.min
 
 
 class EngineConfig(_Frozen):
@@ -97,8 +104,9 @@ class ServiceConfig(_Frozen):
     """Port to listen on; 0 picks a free one and prints it."""
     data_dir: Path = Field(default_factory=_default_data_dir)
     """Directory of the session store; `~` is the user's home."""
-    gateways: int = Field(default=1, ge=1, le=64)
-    """Gateway processes; they share the port."""
+    gateways: int = Field(default=1, ge=0, le=64)
+    """Gateway processes; they share the port. With 0 the process of the one model that is served speaks HTTP itself:
+    the fastest way to serve one model, which then has no second process to answer while it is replaced."""
     failpoints: Path | None = None
     """Directory through which tests end processes at named places; never in production, which has
     another host than 127.0.0.1 or API keys and refuses it."""
@@ -159,6 +167,15 @@ class ServiceConfig(_Frozen):
         if self.failpoints is not None and not alone:
             raise ValueError(
                 "failpoints end processes: not where others are served, on another host than 127.0.0.1 or with API keys"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _have_someone_listen(self) -> Self:
+        if self.gateways == 0 and [model.replicas for model in self.served] != [1]:
+            raise ValueError(
+                "gateways: 0 is for one model in one process: serve one (serve_models) with one replica, or have a "
+                "gateway"
             )
         return self
 

@@ -6,6 +6,7 @@ from ray import serve
 from service import failpoints
 from service.config import ModelConfig, ServiceConfig
 from service.deployments.logs import configure_logs
+from service.deployments.scaling import BUSY, QUEUED_TOKENS, BusyShare
 from service.errors import ModelLoadError
 from service.ports import (
     AppendCommand,
@@ -49,6 +50,7 @@ class Encoder:
         failpoints.enable(config.failpoints)
         self._name = replica_name()
         self._failure: str | None = None
+        self._busy = BusyShare(lambda: self._node.busy_s)
         self._node: EncoderNode | FailedNode
         try:
             self._node = await EncoderNode.start(model, config)
@@ -122,6 +124,10 @@ class Encoder:
     async def exposition(self) -> tuple[str, bytes]:
         """Return this replica's name and metrics."""
         return self._name, self._node.exposition()
+
+    def record_autoscaling_stats(self) -> dict[str, float]:
+        """Report what the number of replicas is decided by; Ray Serve asks where it may change."""
+        return {QUEUED_TOKENS: float(self._node.queued_tokens), BUSY: self._busy.share()}
 
     async def __del__(self) -> None:
         """Stop; Ray Serve awaits this before it ends a replica."""

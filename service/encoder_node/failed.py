@@ -1,7 +1,7 @@
 """What stands in for a model that could not be loaded."""
 
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from service.errors import MODEL_FAILED, Unavailable
 from service.ports import (
@@ -30,6 +30,10 @@ class FailedNode:
     Args:
         reason: Why it could not be loaded.
     """
+
+    queued_tokens: Final = 0
+    busy_s: Final = 0.0
+    """What no model has to do, and has done."""
 
     def __init__(self, reason: str) -> None:
         self._reason = reason

@@ -227,6 +227,16 @@ class EncoderNode:
         if self._store is not None:
             await self._store.ping()
 
+    @property
+    def queued_tokens(self) -> int:
+        """Tokens that wait for a forward pass."""
+        return self._engine.queued_tokens
+
+    @property
+    def busy_s(self) -> float:
+        """Seconds spent in forward passes so far."""
+        return self._engine.busy_s
+
     def _with_memory(self) -> SessionWork:
         if self._sessions is None:
             raise Unprocessable(

@@ -73,6 +73,8 @@ class Engine:
         self._stopping = False
         self.last_step_at = float("-inf")
         """`time.monotonic()` of the last step that succeeded."""
+        self.busy_s = 0.0
+        """Seconds spent in steps so far."""
 
     @property
     def queued_tokens(self) -> int:
@@ -201,6 +203,7 @@ class Engine:
                     )
             return
         self.last_step_at = time.monotonic()
+        self.busy_s += self.last_step_at - begun
         self._observer.batch(sum(result.tokens for result in results), len(step))
         for waiting, result in zip(step, results, strict=True):
             self._observer.queue_wait(result.queue_s)
