@@ -71,7 +71,10 @@ class EngineConfig(_Frozen):
     step_tokens: int = Field(default=2048, ge=256)
     """Most tokens packed into one forward pass."""
     queue_tokens: int = Field(default=262_144, ge=256)
-    """Most tokens waiting; more are refused with 503 `overloaded`."""
+    """Most tokens waiting; more are refused with 503 `overloaded`, but for short requests, no longer than a step."""
+    round_tokens: int = Field(default=32_768, ge=256)
+    """Most tokens that may run before a short request does, a segment of each that waits; then short ones are refused,
+    too."""
     threads: int | None = Field(default=None, ge=1)
     """Torch threads of a replica; default: all cores of the machine."""
 

@@ -23,6 +23,8 @@ PROXY_LOCATION = "Disabled"
 _CARE: dict[str, Any] = {
     # The engine and the store bound what is in flight; a second bound here would only hide their answer.
     "max_ongoing_requests": 1000,
+    # What a caller holds back beyond that; Ray's default is no bound at all.
+    "max_queued_requests": 1000,
     # A dead replica is found by the next check: these seconds are what a crash costs.
     "health_check_period_s": 1.0,
     "health_check_timeout_s": 10.0,

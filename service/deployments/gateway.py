@@ -1,16 +1,19 @@
 """The replica that speaks HTTP."""
 
-from typing import Any
+from typing import Any, Final
 
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
 from service import failpoints
-from service.config import ServiceConfig
+from service.config import ModelConfig, ServiceConfig
 from service.deployments.encoder import replica_name
 from service.deployments.logs import configure_logs
-from service.deployments.ports import RayEncoder
+from service.deployments.ports import Patience, RayEncoder
 from service.deployments.scraping import Scraper
+
+OVERLOAD_SECONDS: Final = 0.1
+"""Far less than what a model that refuses has waiting, so nothing idles meanwhile."""
 
 
 class Gateway:
@@ -34,7 +37,10 @@ class Gateway:
         self._metrics = GatewayMetrics(config.sessions.backend)
         gateways = serve.get_deployment_handle("gateway", serve.get_replica_context().app_name)
         self._scraper = Scraper([gateways, *encoders.values()])
-        ports = {model: RayEncoder(model, handle) for model, handle in encoders.items()}
+        ports = {
+            model.id: RayEncoder(model.id, encoders[model.id], _patience(model))
+            for model in config.served
+        }
         self._front = await HttpFront.open(config, ports, self._metrics, self._scrape)
 
     async def exposition(self) -> tuple[str, bytes]:
@@ -59,3 +65,8 @@ class Gateway:
 
     async def _scrape(self) -> bytes:
         return await self._scraper.scrape(await self.exposition())
+
+
+def _patience(model: ModelConfig) -> Patience:
+    """Return how long to wait for a model; that of several replicas one refuses says nothing of the others."""
+    return Patience(overload=OVERLOAD_SECONDS if model.replicas == 1 else 0.0)

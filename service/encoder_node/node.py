@@ -86,8 +86,13 @@ class EncoderNode:
                 load_encoder, model.attention, model.weights, options, model.adapter
             )
             metrics = EncoderMetrics(model.id, config.sessions.backend)
+            bounds = config.engine
             engine = Engine(
-                loaded.encoder, config.engine.step_tokens, config.engine.queue_tokens, metrics
+                loaded.encoder,
+                bounds.step_tokens,
+                bounds.queue_tokens,
+                metrics,
+                bounds.round_tokens,
             )
             node = cls(loaded, describe(model, loaded), metrics, engine, config.limits)
         metrics.queue_depth(lambda: float(engine.queued_tokens))
