@@ -25,9 +25,8 @@ class Solo(Encoder):
         await super().__init__(model, config)
         self._metrics = GatewayMetrics(config.sessions.backend)
         self._merger = Merger()
-        self._front = await HttpFront.open(
-            config, {model.id: self._node}, self._metrics, self._scrape
-        )
+        # Itself, not its node: a model that could not be loaded may be later.
+        self._front = await HttpFront.open(config, {model.id: self}, self._metrics, self._scrape)
 
     async def stop(self) -> None:
         """Finish the running requests, then the appends, and close the stores."""

@@ -96,5 +96,5 @@ class FailedNode:
     def _refuse(self) -> NoReturn:
         raise Unavailable(
             MODEL_FAILED,
-            f"This model could not be loaded: {self._reason}. Mend that and restart the service.",
+            f"This model could not be loaded: {self._reason}. Mend that; it is tried again within ten minutes.",
         )
