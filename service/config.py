@@ -72,9 +72,9 @@ class EngineConfig(_Frozen):
     """Most tokens packed into one forward pass."""
     queue_tokens: int = Field(default=262_144, ge=256)
     """Most tokens waiting; more are refused with 503 `overloaded`, but for short requests, no longer than a step."""
-    round_tokens: int = Field(default=32_768, ge=256)
-    """Most tokens that may run before a short request does, a segment of each that waits; then short ones are refused,
-    too."""
+    round_seconds: float = Field(default=6.0, gt=0, le=600)
+    """Longest time that a short request should have to wait, for a segment of each other that waits; when those ahead
+    of it take longer, it is refused, too."""
     threads: int | None = Field(default=None, ge=1)
     """Torch threads of a replica; default: all cores of the machine."""
 

@@ -92,7 +92,7 @@ class EncoderNode:
                 bounds.step_tokens,
                 bounds.queue_tokens,
                 metrics,
-                bounds.round_tokens,
+                bounds.round_seconds,
             )
             node = cls(loaded, describe(model, loaded), metrics, engine, config.limits)
         metrics.queue_depth(lambda: float(engine.queued_tokens))

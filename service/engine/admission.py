@@ -7,6 +7,8 @@ from typing import Final
 from service.errors import Unavailable
 
 _LEARNING: Final = 0.2
+_STEPS_AT_LEAST: Final = 4
+"""Steps that a round may always have: a few clients are served however slow a machine is."""
 _LONGEST_RETRY_S: Final = 30
 
 
@@ -20,13 +22,13 @@ class Admission:
     Args:
         step_tokens: Most tokens of a step; a job of no more is short.
         queue_tokens: Most tokens waiting.
-        round_tokens: Most tokens of one round.
+        round_s: Most seconds of one round, by the speed of the last steps.
     """
 
-    def __init__(self, step_tokens: int, queue_tokens: int, round_tokens: int) -> None:
+    def __init__(self, step_tokens: int, queue_tokens: int, round_s: float) -> None:
         self._step_tokens = step_tokens
         self._queue_tokens = queue_tokens
-        self._round_tokens = round_tokens
+        self._round_s = round_s
         self._seconds_per_token = 0.0
 
     def ran(self, tokens: int, seconds: float) -> None:
@@ -59,3 +61,11 @@ class Admission:
                 "Too many tokens are waiting for this model; try again shortly.",
                 extras={"retry_after_s": min(max(seconds, 1), _LONGEST_RETRY_S)},
             )
+
+    @property
+    def _round_tokens(self) -> int:
+        """Tokens that run in the seconds of a round."""
+        least = _STEPS_AT_LEAST * self._step_tokens
+        if not self._seconds_per_token:
+            return least
+        return max(least, int(self._round_s / self._seconds_per_token))

@@ -57,7 +57,7 @@ class Engine:
         step_tokens: Most tokens of a step.
         queue_tokens: Most tokens waiting; more are refused.
         observer: Hears of steps and waits.
-        round_tokens: Most tokens that may run before a short query does; default: as many as may wait.
+        round_s: Most seconds that a short query may have to wait; see `Admission`.
     """
 
     def __init__(
@@ -66,11 +66,11 @@ class Engine:
         step_tokens: int,
         queue_tokens: int,
         observer: EngineObserver,
-        round_tokens: int | None = None,
+        round_s: float = 6.0,
     ) -> None:
         self._encoder = encoder
         self.step_tokens = step_tokens
-        self._admission = Admission(step_tokens, queue_tokens, round_tokens or queue_tokens)
+        self._admission = Admission(step_tokens, queue_tokens, round_s)
         self._observer = observer
         self._queue: FairQueue[_Waiting] = FairQueue()
         self._work = asyncio.Event()

@@ -8,12 +8,15 @@ from service.engine.admission import Admission
 from service.engine.queue import FairQueue
 from service.errors import Unavailable
 
-STEP, QUEUE, ROUND = 2048, 262_144, 32_768
+STEP, QUEUE, ROUND = 2048, 262_144, 24_000
 
 
 @pytest.fixture
 def admission() -> Admission:
-    return Admission(STEP, QUEUE, ROUND)
+    """Return one that knows a machine of 4,000 tokens a second."""
+    found = Admission(STEP, QUEUE, round_s=6.0)
+    found.ran(4000, 1.0)
+    return found
 
 
 def test_anything_is_let_in_where_nobody_waits(admission):
@@ -49,6 +52,16 @@ def test_what_is_refused(admission, costs, waiting, one_round):
     assert refused.value.extras == {"retry_after_s": 1}
 
 
+def test_a_slow_machine_takes_less_and_never_less_than_four_steps():
+    fresh = Admission(STEP, QUEUE, round_s=6.0)
+    slow = Admission(STEP, QUEUE, round_s=6.0)
+    slow.ran(100, 1.0)
+    for admission in (fresh, slow):
+        admission.admit([12], 1, 4 * STEP - 12)
+        with pytest.raises(Unavailable):
+            admission.admit([12], 1, 4 * STEP - 11)
+
+
 def test_when_to_come_again_follows_the_speed_of_steps(admission):
     for _ in range(50):
         admission.ran(1000, 1.0)
@@ -65,7 +78,7 @@ def test_when_to_come_again_follows_the_speed_of_steps(admission):
 def test_five_times_more_than_can_be_done_is_refused_without_idling_and_is_over_in_seconds():
     """Queries of 12 tokens at five times the capacity of 4,000 tokens a second, and a bulk upload among them."""
     queue: FairQueue[float] = FairQueue()
-    admission = Admission(STEP, QUEUE, ROUND)
+    admission = Admission(STEP, QUEUE, round_s=6.0)
     queue.add([(0.0, 256)] * 2048)  # half a million tokens
     clock, arrivals, done, waits, refused = 0.0, count(), 0, [], 0
     due = next(arrivals) * 12 / 20_000
