@@ -16,6 +16,7 @@ from pydantic_core import ErrorDetails
 from models.config import DEFAULT_WEIGHTS, MemoryRuleName, Precision
 from service.config_access import AuthConfig, EdgeConfig, RateLimits, is_loopback
 from service.config_access import FrozenSection as _Frozen
+from service.config_replicas import Replicas
 from service.config_sessions import SessionsConfig
 from service.errors import ConfigError
 from service.redaction import bare_yaml_error
@@ -58,8 +59,14 @@ class ModelConfig(_Frozen):
     precision: Precision = "fp32"
     """What linear layers are computed in: `fp32`, or `bf16`, faster where the processor has instructions for it, and
     refused where not. All else, and every memory, is float32; sessions of one are not carried on in the other."""
-    replicas: int = Field(default=1, ge=1, le=256)
-    """Processes that serve this model; sessions are spread over them by consistent hashing."""
+    replicas: Replicas = 1
+    """Processes that serve this model, or `{min, max, queued_tokens}`: as many as the waiting tokens ask for. Sessions
+    are spread over them by consistent hashing."""
+
+    @property
+    def first_replicas(self) -> int:
+        """Processes that the service starts with."""
+        return self.replicas if isinstance(self.replicas, int) else self.replicas.min
 
 
 class EngineConfig(_Frozen):
@@ -67,9 +74,11 @@ class EngineConfig(_Frozen):
 
     step_tokens: int = Field(default=2048, ge=256)
     """Most tokens packed into one forward pass."""
-    queue_tokens: int = Field(default=65_536, ge=256)
-    """Most tokens waiting; more are refused with 503 `overloaded`. The default is some ten seconds of two cores' work:
-    an answer that comes later than its client waits is work for nobody."""
+    queue_tokens: int = Field(default=262_144, ge=256)
+    """Most tokens waiting; more are refused with 503 `overloaded`, but for short requests, no longer than a step."""
+    round_seconds: float = Field(default=6.0, gt=0, le=600)
+    """Longest time that a short request should have to wait, for a segment of each other that waits; when those ahead
+    of it take longer, it is refused, too."""
     threads: int | None = Field(default=None, ge=1)
     """Torch threads of a replica; default: all cores of the machine."""
 
@@ -102,8 +111,9 @@ class ServiceConfig(_Frozen):
     """Port to listen on; 0 picks a free one and prints it."""
     data_dir: Path = Field(default_factory=_default_data_dir)
     """Directory of the session store; `~` is the user's home."""
-    gateways: int = Field(default=1, ge=1, le=64)
-    """Gateway processes; they share the port."""
+    gateways: int = Field(default=1, ge=0, le=64)
+    """Gateway processes; they share the port. With 0 the process of the one model that is served speaks HTTP itself:
+    the fastest way to serve one model, which then has no second process to answer while it is replaced."""
     failpoints: Path | None = None
     """Directory through which tests end processes at named places; never in production, which has
     another host than 127.0.0.1 or API keys and refuses it."""
@@ -164,6 +174,15 @@ class ServiceConfig(_Frozen):
         if self.failpoints is not None and not alone:
             raise ValueError(
                 "failpoints end processes: not where others are served, on another host than 127.0.0.1 or with API keys"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _have_someone_listen(self) -> Self:
+        if self.gateways == 0 and [model.replicas for model in self.served] != [1]:
+            raise ValueError(
+                "gateways: 0 is for one model in one process: serve one (serve_models) with one replica, or have a "
+                "gateway"
             )
         return self
 

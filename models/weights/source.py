@@ -6,9 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
 from models.errors import WeightsError
 
 CHECKPOINT_FILES: Final = (
@@ -48,7 +45,7 @@ class Checkpoint:
         return path
 
 
-def locate(source: str, download: Download = snapshot_download) -> Checkpoint:
+def locate(source: str, download: Download | None = None) -> Checkpoint:
     """Find a checkpoint.
 
     Args:
@@ -90,11 +87,15 @@ def _from_package(name: str) -> Checkpoint:
     return Checkpoint(name, Path(spec.submodule_search_locations[0]) / "model")
 
 
-def _from_hub(name: str, download: Download) -> Checkpoint:
+def _from_hub(name: str, download: Download | None) -> Checkpoint:
+    # Imported here: it takes as long as everything else of this package, and most weights are on this machine.
+    from huggingface_hub import snapshot_download  # noqa: PLC0415
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError  # noqa: PLC0415
+
     repository, _, revision = name.partition("@")
     _allowed(repository)
     try:
-        directory = download(
+        directory = (download or snapshot_download)(
             repository, revision=revision or None, allow_patterns=list(CHECKPOINT_FILES)
         )
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:

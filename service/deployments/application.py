@@ -9,16 +9,22 @@ from ray.serve.schema import ApplicationStatus
 
 from service.config import ServiceConfig
 from service.deployments.encoder import Encoder
-from service.deployments.gateway import DRAIN_SECONDS, Gateway
+from service.deployments.gateway import Gateway
 from service.deployments.routing import session_routing
+from service.deployments.scaling import replica_options
+from service.deployments.solo import Solo
 
 APPLICATION = "longstream"
 GATEWAY = "gateway"
+DRAIN_SECONDS = 20.0
+"""Longest time that running requests get once a process is told to stop."""
 PROXY_LOCATION = "Disabled"
 
 _CARE: dict[str, Any] = {
     # The engine and the store bound what is in flight; a second bound here would only hide their answer.
     "max_ongoing_requests": 1000,
+    # What a caller holds back beyond that; Ray's default is no bound at all.
+    "max_queued_requests": 1000,
     # A dead replica is found by the next check: these seconds are what a crash costs.
     "health_check_period_s": 1.0,
     "health_check_timeout_s": 10.0,
@@ -39,16 +45,21 @@ def encoder_name(model: str) -> str:
 
 
 def build_application(config: ServiceConfig) -> Application:
-    """Bind the gateway to one encoder deployment per served model.
+    """Bind the gateway to one encoder deployment per served model; without gateways, the one model stands alone.
 
     Args:
         config: The configuration, with the port decided.
     """
+    if config.gateways == 0:
+        [model] = config.served
+        return serve.deployment(name=encoder_name(model.id), num_replicas=1, **_CARE)(Solo).bind(
+            model, config
+        )
     encoders = {
         model.id: serve.deployment(
             name=encoder_name(model.id),
-            num_replicas=model.replicas,
             request_router_config=session_routing(),
+            **replica_options(model),
             **_CARE,
         )(Encoder).bind(model, config)
         for model in config.served

@@ -25,7 +25,6 @@ from service.config import ServiceConfig
 from service.deployments import application
 from service.deployments.daemons import vital_daemons, watched
 from service.deployments.environment import ray_flags
-from service.deployments.gateway import DRAIN_SECONDS
 from service.deployments.runs import hold
 
 OBJECT_STORE_BYTES = 100 * 1024**2
@@ -162,7 +161,7 @@ def connect(order: Order) -> None:
         flags = {"env_vars": ray_flags(order.config)}
         ray.init(address=order.address, namespace="serve", runtime_env=flags)
         return
-    replicas = order.config.gateways + sum(model.replicas for model in order.config.served)
+    replicas = order.config.gateways + sum(model.first_replicas for model in order.config.served)
     ray.init(
         # "local": never the cluster that RAY_ADDRESS or a file of another user names.
         address="local",
@@ -179,9 +178,13 @@ def connect(order: Order) -> None:
 
 async def drain(config: ServiceConfig) -> None:
     """Let the gateways finish what they have begun, then let the encoders close their stores."""
-    gateways = serve.get_deployment_handle(application.GATEWAY, application.APPLICATION)
-    await _tell(gateways, "drain", DRAIN_SECONDS + STOP_SECONDS)
+    patience = application.DRAIN_SECONDS + STOP_SECONDS
     encoders = application.deployment_handles(config)
+    if config.gateways == 0:
+        await _tell(encoders[0], "stop", patience)
+        return
+    gateways = serve.get_deployment_handle(application.GATEWAY, application.APPLICATION)
+    await _tell(gateways, "drain", patience)
     await asyncio.gather(*(_tell(encoder, "stop", STOP_SECONDS) for encoder in encoders))
 
 

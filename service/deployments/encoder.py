@@ -1,11 +1,17 @@
 """The replica that serves one model."""
 
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+
 import structlog
 from ray import serve
 
 from service import failpoints
 from service.config import ModelConfig, ServiceConfig
 from service.deployments.logs import configure_logs
+from service.deployments.reviving import until_loaded
+from service.deployments.scaling import BUSY, QUEUED_TOKENS, BusyShare
 from service.errors import ModelLoadError
 from service.ports import (
     AppendCommand,
@@ -49,7 +55,9 @@ class Encoder:
         failpoints.enable(config.failpoints)
         self._name = replica_name()
         self._failure: str | None = None
+        self._busy = BusyShare(lambda: self._node.busy_s)
         self._node: EncoderNode | FailedNode
+        self._reviving: asyncio.Task[None] | None = None
         try:
             self._node = await EncoderNode.start(model, config)
         except ModelLoadError as error:
@@ -57,11 +65,23 @@ class Encoder:
             log.error("model_failed", model=model.id, reason=str(error))  # noqa: TRY400 - says it all
             self._failure = str(error)
             self._node = FailedNode(self._failure)
+            self._reviving = asyncio.create_task(self._revive(model, config), name="reviving")
             return
         except Exception:
             # The store, which all models need: Serve tries again.
             log.exception("replica_failed", model=model.id)
             raise
+        log.info("model_ready", model=model.id)
+
+    async def _revive(self, model: ModelConfig, config: ServiceConfig) -> None:
+        """Try again what could not be loaded until it can be."""
+        from service.encoder_node import EncoderNode, FailedNode  # noqa: PLC0415 - as above
+
+        def failed(reason: str) -> None:
+            self._failure, self._node = reason, FailedNode(reason)
+
+        self._node = await until_loaded(partial(EncoderNode.start, model, config), failed)
+        self._failure = None
         log.info("model_ready", model=model.id)
 
     async def ping(self) -> None:
@@ -75,15 +95,15 @@ class Encoder:
         """Describe the model."""
         return await self._node.info()
 
-    async def embed(self, texts: list[str], *, truncate: bool) -> EmbedResult:
+    async def embed(self, texts: Sequence[str], *, truncate: bool) -> EmbedResult:
         """Encode texts without a session."""
         return await self._node.embed(texts, truncate=truncate)
 
-    async def encode(self, texts: list[str], *, truncate: bool) -> EncodeResult:
+    async def encode(self, texts: Sequence[str], *, truncate: bool) -> EncodeResult:
         """Encode texts with all their tokens."""
         return await self._node.encode(texts, truncate=truncate)
 
-    async def tokenize(self, texts: list[str]) -> TokenizeResult:
+    async def tokenize(self, texts: Sequence[str]) -> TokenizeResult:
         """Find the tokens of texts."""
         return await self._node.tokenize(texts)
 
@@ -123,12 +143,19 @@ class Encoder:
         """Return this replica's name and metrics."""
         return self._name, self._node.exposition()
 
+    def record_autoscaling_stats(self) -> dict[str, float]:
+        """Report what the number of replicas is decided by; Ray Serve asks where it may change."""
+        return {QUEUED_TOKENS: float(self._node.queued_tokens), BUSY: self._busy.share()}
+
     async def __del__(self) -> None:
         """Stop; Ray Serve awaits this before it ends a replica."""
         await self.stop()
 
     async def stop(self) -> None:
         """Finish running appends and close the store."""
+        if self._reviving is not None:
+            self._reviving.cancel()
+            await asyncio.gather(self._reviving, return_exceptions=True)
         await self._node.stop()
 
 

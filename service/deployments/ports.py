@@ -1,7 +1,8 @@
 """A served model behind a Ray Serve handle, as the HTTP layer wants to see it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -41,11 +42,14 @@ class Patience:
         short: For an answer that needs no computing (`info`, `check`).
         between_pings: How long a computation may run before its model is asked if it lives.
         silence: How long a model may fail to answer pings before the call is given up.
+        overload: How long work is refused without asking after the model refused some: asking costs more than a
+            short forward pass. 0 where other replicas may have room.
     """
 
     short: float = 4.0
     between_pings: float = 5.0
     silence: float = 20.0
+    overload: float = 0.0
 
 
 class RayEncoder:
@@ -67,6 +71,7 @@ class RayEncoder:
         self._handle = handle
         self._patience = patience or Patience()
         self._info: ModelInfo | None = None
+        self._refusal: tuple[float, Unavailable] | None = None
 
     async def info(self) -> ModelInfo:
         """Describe the model; asked once, since it cannot change while the service runs."""
@@ -148,6 +153,18 @@ class RayEncoder:
         return self._handle.options(session_id=f"{command.tenant}/{command.session_id}")
 
     async def _call(self, start: Callable[[], Awaitable[Result]], *, repeatable: bool) -> Result:
+        """Call a model; one that has just refused work is not asked."""
+        if self._refusal is not None and time.monotonic() < self._refusal[0]:
+            raise Unavailable(*self._refusal[1].args)
+        try:
+            return await self._called(start, repeatable=repeatable)
+        except Unavailable as error:
+            if error.code == "overloaded":
+                bare = Unavailable(error.code, error.detail, extras=_retry_only(error.extras))
+                self._refusal = (time.monotonic() + self._patience.overload, bare)
+            raise
+
+    async def _called(self, start: Callable[[], Awaitable[Result]], *, repeatable: bool) -> Result:
         try:
             return await self._watched(start())
         except RayActorError as error:
@@ -173,7 +190,11 @@ class RayEncoder:
                     return await task
                 silent_s = 0.0 if await self._answers() else silent_s + self._ping_round_s
             raise self._silent()
-        except (BackPressureError, DeploymentUnavailableError) as error:
+        except BackPressureError as error:
+            raise Unavailable(
+                "overloaded", "Too many requests are waiting for this model; try again shortly."
+            ) from error
+        except DeploymentUnavailableError as error:
             raise self._silent() from error
         finally:
             task.cancel()
@@ -205,6 +226,11 @@ class RayEncoder:
             "model_unavailable",
             f"model {self._model!r} does not answer: it is starting, being replaced, or has failed to load",
         )
+
+
+def _retry_only(extras: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep of a refusal what holds for other requests, too: not how far this one came."""
+    return {name: value for name, value in extras.items() if name == "retry_after_s"}
 
 
 async def _result(response: Awaitable[Result]) -> Result:

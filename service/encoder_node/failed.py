@@ -1,7 +1,7 @@
 """What stands in for a model that could not be loaded."""
 
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from service.errors import MODEL_FAILED, Unavailable
 from service.ports import (
@@ -30,6 +30,10 @@ class FailedNode:
     Args:
         reason: Why it could not be loaded.
     """
+
+    queued_tokens: Final = 0
+    busy_s: Final = 0.0
+    """What no model has to do, and has done."""
 
     def __init__(self, reason: str) -> None:
         self._reason = reason
@@ -92,5 +96,5 @@ class FailedNode:
     def _refuse(self) -> NoReturn:
         raise Unavailable(
             MODEL_FAILED,
-            f"This model could not be loaded: {self._reason}. Mend that and restart the service.",
+            f"This model could not be loaded: {self._reason}. Mend that; it is tried again within ten minutes.",
         )

@@ -88,8 +88,13 @@ class EncoderNode:
             )
             loaded = await asyncio.to_thread(ready, loaded, model.precision)
             metrics = EncoderMetrics(model.id, config.sessions.backend)
+            bounds = config.engine
             engine = Engine(
-                loaded.encoder, config.engine.step_tokens, config.engine.queue_tokens, metrics
+                loaded.encoder,
+                bounds.step_tokens,
+                bounds.queue_tokens,
+                metrics,
+                bounds.round_seconds,
             )
             node = cls(loaded, describe(model, loaded), metrics, engine, config.limits)
         metrics.queue_depth(lambda: float(engine.queued_tokens))
@@ -228,6 +233,16 @@ class EncoderNode:
             await self._reader.embed(["ready"], truncate=False)
         if self._store is not None:
             await self._store.ping()
+
+    @property
+    def queued_tokens(self) -> int:
+        """Tokens that wait for a forward pass."""
+        return self._engine.queued_tokens
+
+    @property
+    def busy_s(self) -> float:
+        """Seconds spent in forward passes so far."""
+        return self._engine.busy_s
 
     def _with_memory(self) -> SessionWork:
         if self._sessions is None:

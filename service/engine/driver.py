@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from models.encoder import Encoder
 from models.memory import Memory
 from models.packing import Segment
+from service.engine.admission import Admission
 from service.engine.queue import FairQueue
 from service.engine.results import SegmentResult, SequenceResult
 from service.errors import InternalError, Unavailable
@@ -56,14 +57,20 @@ class Engine:
         step_tokens: Most tokens of a step.
         queue_tokens: Most tokens waiting; more are refused.
         observer: Hears of steps and waits.
+        round_s: Most seconds that a short query may have to wait; see `Admission`.
     """
 
     def __init__(
-        self, encoder: Encoder, step_tokens: int, queue_tokens: int, observer: EngineObserver
+        self,
+        encoder: Encoder,
+        step_tokens: int,
+        queue_tokens: int,
+        observer: EngineObserver,
+        round_s: float = 6.0,
     ) -> None:
         self._encoder = encoder
         self.step_tokens = step_tokens
-        self._queue_tokens = queue_tokens
+        self._admission = Admission(step_tokens, queue_tokens, round_s)
         self._observer = observer
         self._queue: FairQueue[_Waiting] = FairQueue()
         self._work = asyncio.Event()
@@ -73,6 +80,8 @@ class Engine:
         self._stopping = False
         self.last_step_at = float("-inf")
         """`time.monotonic()` of the last step that succeeded."""
+        self.busy_s = 0.0
+        """Seconds spent in steps so far."""
 
     @property
     def queued_tokens(self) -> int:
@@ -112,7 +121,7 @@ class Engine:
         Raises:
             Unavailable: `overloaded`, `draining`; nothing was queued.
         """
-        self._admit(sum(len(segment.ids) for segment in segments))
+        self._admit([len(segment.ids) for segment in segments])
         return await self._enqueue(
             segments, memory, keep_tokens=keep_tokens, keep_memory=keep_memory
         )
@@ -128,7 +137,7 @@ class Engine:
         Raises:
             Unavailable: `overloaded`, `draining`; nothing was read.
         """
-        self._admit(len(segments[0].ids))
+        self._admit([len(segments[0].ids)])
         total = np.zeros(self._encoder.config.width)
         tokens, queue_s, infer_s = 0, 0.0, 0.0
         kept: list[NDArray[np.float32]] = []
@@ -148,13 +157,10 @@ class Engine:
         token_vectors = np.concatenate(kept) if kept else None
         return SequenceResult(total, tokens, memory, queue_s, infer_s, token_vectors)
 
-    def _admit(self, tokens: int) -> None:
+    def _admit(self, costs: Sequence[int]) -> None:
         if self._stopping:
             raise _stopping()
-        if self._queue and self._queue.tokens + tokens > self._queue_tokens:
-            raise Unavailable(
-                "overloaded", "Too many tokens are waiting for this model; try again shortly."
-            )
+        self._admission.admit(costs, self._queue.tokens, self._queue.round_tokens)
 
     async def _enqueue(
         self,
@@ -201,7 +207,10 @@ class Engine:
                     )
             return
         self.last_step_at = time.monotonic()
-        self._observer.batch(sum(result.tokens for result in results), len(step))
+        self.busy_s += self.last_step_at - begun
+        tokens = sum(result.tokens for result in results)
+        self._admission.ran(tokens, self.last_step_at - begun)
+        self._observer.batch(tokens, len(step))
         for waiting, result in zip(step, results, strict=True):
             self._observer.queue_wait(result.queue_s)
             if not waiting.done.done():  # the caller may have been cancelled meanwhile

@@ -25,6 +25,8 @@ class FairQueue(Generic[ItemT]):
         self._jobs: deque[Job[ItemT]] = deque()
         self.tokens = 0
         """Tokens of all waiting items."""
+        self.round_tokens = 0
+        """Tokens of the next item of each job: what can run before an item that comes now."""
 
     def __bool__(self) -> bool:
         return bool(self._jobs)
@@ -34,12 +36,14 @@ class FairQueue(Generic[ItemT]):
         job = Job(deque(items))
         self.tokens += sum(cost for _, cost in items)
         if items:
+            self.round_tokens += items[0][1]
             self._jobs.append(job)
         return job
 
     def cancel(self, job: Job[ItemT]) -> None:
         """Forget what still waits of a job; what a step has taken is not affected."""
         self.tokens -= sum(cost for _, cost in job.items)
+        self.round_tokens -= _next_cost(job)
         job.items.clear()
         if job in self._jobs:
             self._jobs.remove(job)
@@ -55,8 +59,13 @@ class FairQueue(Generic[ItemT]):
             budget -= cost
             self.tokens -= cost
             job.items.popleft()
+            self.round_tokens += _next_cost(job) - cost
             step.append(item)
             self._jobs.rotate(-1)
             if not job.items:
                 self._jobs.remove(job)
         return step
+
+
+def _next_cost(job: Job[ItemT]) -> int:
+    return job.items[0][1] if job.items else 0

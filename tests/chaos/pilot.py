@@ -33,7 +33,7 @@ class Pilot:
     def __init__(self, order: Order) -> None:
         self._order = order
         self._names = [application.encoder_name(model.id) for model in order.config.served]
-        self._replicas = order.config.served[0].replicas
+        self._replicas = order.config.served[0].first_replicas
         self._before: frozenset[str] = frozenset()
 
     def obey(self, command: str, number: str = "") -> frozenset[str]:
@@ -46,7 +46,7 @@ class Pilot:
             self._before = self._settled(frozenset())
         else:
             driver.deploy(self._order.config)
-            self._replicas = self._order.config.served[0].replicas
+            self._replicas = self._order.config.served[0].first_replicas
             self._before = self._settled(gone=self._before)
         return self._before
 

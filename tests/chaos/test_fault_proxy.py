@@ -7,7 +7,7 @@ import time
 import pytest
 
 from service.errors import Unavailable
-from service.sessions.stores import RedisStore
+from service.sessions.stores.redis import RedisStore
 from tests.chaos.fault_proxy import FaultProxy
 from tests.service.sessions.made import grown, make_record
 

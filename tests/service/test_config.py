@@ -30,6 +30,7 @@ KEYS = {
     "models.replicas",
     "engine.step_tokens",
     "engine.queue_tokens",
+    "engine.round_seconds",
     "engine.threads",
     "sessions.store",
     "sessions.durability",

@@ -11,7 +11,7 @@ from service.api.body import json_body
 from service.api.dependencies import Context, Current, accepting
 from service.api.openapi import json_request
 from service.api.quotas import within_budget
-from service.api.vectors import json_response
+from service.api.vectors import json_array, json_response
 from service.ports import AttentionCommand, DirectionAttention, LayerAttention
 from service.schemas.attention import AttentionRequest, AttentionResponse, Stage
 
@@ -46,7 +46,7 @@ async def show_attention(
         "object": "attention",
         "model": body.model,
         "tokens": tokens_json(result.tokens),
-        "layers": [_layer_json(layer, result.heads) for layer in result.layers],
+        "layers": await json_array(_layer_json(layer, result.heads) for layer in result.layers),
         "usage": {"prompt_tokens": result.read_tokens, "total_tokens": result.read_tokens},
     }
     if result.memory_share is not None:

@@ -12,7 +12,7 @@ from service.api.limits import at_most, require_dimensions
 from service.api.number_types import numbers, packed
 from service.api.openapi import json_request
 from service.api.quotas import within_budget
-from service.api.vectors import json_response
+from service.api.vectors import json_array, json_response
 from service.schemas.cohere import CohereEmbedRequest, CohereEmbedResponse, EmbeddingType
 
 router = APIRouter(tags=["embeddings"])
@@ -48,7 +48,7 @@ async def cohere_embed(
         "id": context.request_id,
         "response_type": "embeddings_by_type",
         "embeddings": {
-            kind: [_embedding(vector, kind) for vector in result.vectors]
+            kind: await json_array(_embedding(vector, kind) for vector in result.vectors)
             for kind in body.embedding_types
         },
         "texts": texts,

@@ -14,7 +14,7 @@ from service.api.limits import at_most, require_dimensions
 from service.api.number_types import numbers, packed
 from service.api.openapi import json_request
 from service.api.quotas import within_budget
-from service.api.vectors import json_response
+from service.api.vectors import json_array, json_response
 from service.ports import ChunkAnswer, EncoderPort, ReadCommand, ReadResult
 from service.schemas.contextualized import (
     DEFAULT_CHUNK_TOKENS,
@@ -58,10 +58,10 @@ async def create_contextualized_embeddings(
     for index, (chunks, result) in enumerate(zip(documents, results, strict=True)):
         context.times += result.times
         texts = chunks if body.enable_auto_chunking else [None] * len(chunks)
-        rows = [
+        rows = await json_array(
             _chunk_json(answer, text, body)
             for answer, text in zip(result.answers, texts, strict=True)
-        ]
+        )
         data.append({"object": "list", "index": index, "data": rows})
     tokens = sum(result.tokens for result in results)
     context.charge(tokens)

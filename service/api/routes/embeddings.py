@@ -10,7 +10,7 @@ from service.api.dependencies import Context, Current, accepting
 from service.api.limits import at_most, require_dimensions
 from service.api.openapi import json_request
 from service.api.quotas import within_budget
-from service.api.vectors import encode_vector, json_response
+from service.api.vectors import encode_vector, json_array, json_response
 from service.schemas.embeddings import EmbeddingsRequest, EmbeddingsResponse
 
 router = APIRouter(tags=["embeddings"])
@@ -36,9 +36,9 @@ async def create_embeddings(
     context.times += result.times
     context.charge(result.tokens)
     encoding = body.encoding_format or "float"
-    data = [
+    data = await json_array(
         {"object": "embedding", "index": index, "embedding": encode_vector(vector, encoding)}
         for index, vector in enumerate(result.vectors)
-    ]
+    )
     usage = usage_json(result.tokens, result.truncated_tokens)
     return json_response({"object": "list", "data": data, "model": body.model, "usage": usage})

@@ -11,7 +11,7 @@ from service.api.dependencies import Context, Current, accepting
 from service.api.limits import at_most
 from service.api.openapi import json_request
 from service.api.quotas import within_budget
-from service.api.vectors import encode_vector, json_response
+from service.api.vectors import encode_vector, json_array, json_response
 from service.ports import EmbedResult, EncoderPort, TokenVectors
 from service.schemas.base import EncodingFormat
 from service.schemas.encode import EncodeRequest, EncodeResponse
@@ -45,11 +45,12 @@ async def encode_texts(
         for item, vector in zip(data, embedded.vectors, strict=True):
             item["embedding"] = encode_vector(vector, body.encoding_format)
     for item, text in zip(data, texts, strict=False):
-        item["tokens"] = list(
+        item["tokens"] = await json_array(
             _vectors_json(text, body.encoding_format, special=body.special_tokens)
         )
     usage = usage_json(embedded.tokens, embedded.truncated_tokens)
-    return json_response({"object": "list", "data": data, "model": body.model, "usage": usage})
+    answer = {"object": "list", "data": await json_array(data), "model": body.model, "usage": usage}
+    return json_response(answer)
 
 
 async def _encode(

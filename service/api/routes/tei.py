@@ -11,7 +11,7 @@ from service.api.limits import at_most, require_dimensions
 from service.api.openapi import json_request
 from service.api.quotas import within_budget
 from service.api.services import Services
-from service.api.vectors import json_response
+from service.api.vectors import json_array, json_response
 from service.errors import InternalError
 from service.metrics.process import package_version
 from service.ports import TextTokens
@@ -52,12 +52,12 @@ async def embed(
         result = await encoder.embed(body.inputs, truncate=truncate)
         context.times += result.times
         context.charge(result.tokens)
-        return json_response(list(result.vectors))
+        return json_response(await json_array(result.vectors))
     whole = await encoder.encode(body.inputs, truncate=truncate)
     context.times += whole.embedded.times
     context.charge(whole.embedded.tokens)
-    means = [text.vectors.mean(0, dtype=np.float64).astype(np.float32) for text in whole.texts]
-    return json_response(means)
+    means = (text.vectors.mean(0, dtype=np.float64).astype(np.float32) for text in whole.texts)
+    return json_response(await json_array(means))
 
 
 @router.post(
@@ -79,7 +79,9 @@ async def embed_all(
     result = await encoder.encode(body.inputs, truncate=bool(body.truncate))
     context.times += result.embedded.times
     context.charge(result.embedded.tokens)
-    return json_response([np.ascontiguousarray(text.vectors) for text in result.texts])
+    return json_response(
+        [await json_array(np.ascontiguousarray(text.vectors)) for text in result.texts]
+    )
 
 
 @router.post(

@@ -8,7 +8,7 @@ from service.api.body import json_body
 from service.api.dependencies import Context, Current, accepting
 from service.api.limits import at_most
 from service.api.openapi import json_request
-from service.api.vectors import json_response
+from service.api.vectors import json_array, json_response
 from service.schemas.tokenize import TokenizeRequest, TokenizeResponse
 
 router = APIRouter(tags=["tokens"])
@@ -32,7 +32,7 @@ async def tokenize_texts(
     info = await encoder.info()
     result = await encoder.tokenize(body.input)
     context.times += result.times
-    data = [
+    data = await json_array(
         {
             "index": index,
             "ids": text.ids,
@@ -41,7 +41,7 @@ async def tokenize_texts(
             "count": len(text.ids),
         }
         for index, text in enumerate(result.texts)
-    ]
+    )
     return json_response(
         {
             "object": "list",

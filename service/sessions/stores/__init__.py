@@ -11,7 +11,6 @@ from service.sessions.observer import SessionObserver
 from service.sessions.stores.base import Commit, CorruptRow, SessionStore
 from service.sessions.stores.guarded import CircuitObserver, GuardedStore
 from service.sessions.stores.memory import MemoryStore
-from service.sessions.stores.redis import RedisStore
 from service.sessions.stores.sqlite import SqliteStore
 from service.sessions.stores.timed import StoreObserver, TimedStore
 from service.sessions.stores.verified import VerifiedStore
@@ -36,6 +35,9 @@ def _memory(spec: str, data_dir: Path, *, relaxed: bool) -> SessionStore:  # noq
 
 
 def _redis(spec: str, data_dir: Path, *, relaxed: bool) -> SessionStore:  # noqa: ARG001 - the table's shape
+    # Its client takes longer to import than everything else of the stores, and most services have no use for it.
+    from service.sessions.stores.redis import RedisStore  # noqa: PLC0415
+
     return RedisStore(spec, relaxed=relaxed)
 
 
@@ -99,7 +101,6 @@ __all__ = [
     "Commit",
     "CorruptRow",
     "MemoryStore",
-    "RedisStore",
     "SessionStore",
     "SqliteStore",
     "open_store",

@@ -4,6 +4,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 from ray.exceptions import ActorDiedError, ActorUnavailableError
+from ray.serve.exceptions import BackPressureError
 from ray.serve.handle import DeploymentHandle
 
 from service.deployments.ports import Patience, RayEncoder
@@ -189,3 +190,39 @@ async def test_check_passes_and_fails() -> None:
     port, _ = port_over(check=dies(1, None))
     with pytest.raises(Unavailable):
         await port.check()
+
+
+async def refuses(*_: Any, **__: Any) -> None:
+    raise Unavailable("overloaded", "full", extras={"retry_after_s": 3, "next_seq": 7})
+
+
+async def test_a_model_that_refused_work_is_not_asked_again_at_once() -> None:
+    handle = FakeHandle(embed=refuses)
+    patience = Patience(overload=0.2)
+    port = RayEncoder("m", cast("DeploymentHandle[Any]", handle), patience)
+    with pytest.raises(Unavailable) as first:
+        await port.embed(["a"], truncate=False)
+    assert first.value.extras == {"retry_after_s": 3, "next_seq": 7}
+    with pytest.raises(Unavailable) as second:
+        await port.embed(["a"], truncate=False)
+    assert (second.value.code, second.value.extras) == ("overloaded", {"retry_after_s": 3})
+    assert handle.count("embed") == 1
+    handle.scripts["embed"] = dies(0, EMBEDDED)
+    await asyncio.sleep(0.25)
+    assert await port.embed(["a"], truncate=False) is EMBEDDED
+
+
+async def test_where_there_are_other_replicas_they_are_asked() -> None:
+    port, handle = port_over(embed=refuses)
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            await port.embed(["a"], truncate=False)
+    assert handle.count("embed") == 2
+
+
+async def test_too_many_calls_held_back_are_an_overload() -> None:
+    error = BackPressureError(num_queued_requests=1000, max_queued_requests=1000)
+    port, _ = port_over(embed=dies(1, EMBEDDED, error))
+    with pytest.raises(Unavailable, match="Too many requests") as refused:
+        await port.embed(["a"], truncate=False)
+    assert refused.value.code == "overloaded"

@@ -179,7 +179,7 @@ async def test_a_sequence_is_admitted_once_and_read_in_order(
     crowd = asyncio.create_task(engine.submit([segment(3)] * 30, empty))
     await asyncio.sleep(0.05)
     with pytest.raises(Unavailable):
-        await engine.read([segment(*range(2, 20))], empty)
+        await engine.read([segment(*range(2, 48))], empty)
     gate.open.set()
     result = await reading
     await crowd

@@ -35,6 +35,18 @@ def test_an_item_over_the_budget_still_runs_alone():
     assert queue.take(2048) == ["small0"]
 
 
+def test_a_round_is_the_next_item_of_each_job():
+    queue: FairQueue[str] = FairQueue()
+    long = queue.add(job("a", [10, 20, 30]))
+    queue.add(job("b", [5]))
+    queue.add([])
+    assert queue.round_tokens == 15
+    assert queue.take(15) == ["a0", "b0"]
+    assert queue.round_tokens == 20
+    queue.cancel(long)
+    assert queue.round_tokens == 0
+
+
 def test_cancelling_forgets_what_waits():
     queue: FairQueue[str] = FairQueue()
     cancelled = queue.add(job("a", [10, 10]))

@@ -14,7 +14,8 @@ from typing import Annotated
 
 import typer
 
-from service.sessions.stores import RedisStore, SessionStore, SqliteStore
+from service.sessions.stores import SessionStore, SqliteStore
+from service.sessions.stores.redis import RedisStore
 from service.sessions.stores.sqlite_groups import GroupCommit
 from tests.redis_server import RedisProcess
 from tests.service.sessions.made import create, make_commit, make_record

@@ -12,9 +12,9 @@ import pytest
 from service.errors import ConfigError, OutOfStorage, Unavailable
 from service.sessions.changes import tombstone
 from service.sessions.origins import Beginning, RequestRecord
-from service.sessions.stores import RedisStore
 from service.sessions.stores import redis_index as index
 from service.sessions.stores import redis_scripts as scripts
+from service.sessions.stores.redis import RedisStore
 from service.sessions.stores.redis_durability import judge
 from service.sessions.stores.redis_rows import DUE, due_member, ids_key, open_key, session_keys
 from tests.redis_server import RedisProcess

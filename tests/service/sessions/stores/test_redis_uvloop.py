@@ -7,7 +7,7 @@ import pytest
 import uvloop
 
 from service.errors import Unavailable
-from service.sessions.stores import RedisStore
+from service.sessions.stores.redis import RedisStore
 from tests.chaos.fault_proxy import FaultProxy
 from tests.service.sessions.made import TENANT, create, make_record
 
