@@ -12,7 +12,8 @@ from service.cli.progress import Bar
 
 if TYPE_CHECKING:
     from models.evaluate import Plan, Report, Variant
-    from service.config import ModelConfig, ServiceConfig
+    from service.config import ServiceConfig
+    from service.config_models import ModelConfig
 
 _TEACHER = "multi-head"  # the attention of the checkpoint itself
 
@@ -167,7 +168,7 @@ def _choose(
     Raises:
         ConfigError: a model is unknown, or not all are of one checkpoint.
     """
-    from service.config import ModelConfig  # noqa: PLC0415
+    from service.config_models import ModelConfig  # noqa: PLC0415
     from service.errors import ConfigError  # noqa: PLC0415
 
     by_id = {model.id: model for model in configured}

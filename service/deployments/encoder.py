@@ -8,7 +8,8 @@ import structlog
 from ray import serve
 
 from service import failpoints
-from service.config import ModelConfig, ServiceConfig
+from service.config import ServiceConfig
+from service.config_models import ModelConfig
 from service.deployments.logs import configure_logs
 from service.deployments.reviving import until_loaded
 from service.deployments.scaling import BUSY, QUEUED_TOKENS, BusyShare

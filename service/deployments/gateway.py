@@ -6,7 +6,8 @@ from ray import serve
 from ray.serve.handle import DeploymentHandle
 
 from service import failpoints
-from service.config import ModelConfig, ServiceConfig
+from service.config import ServiceConfig
+from service.config_models import ModelConfig
 from service.deployments.encoder import replica_name
 from service.deployments.logs import configure_logs
 from service.deployments.ports import Patience, RayEncoder

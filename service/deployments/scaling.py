@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from ray.serve.config import AutoscalingConfig, AutoscalingContext, AutoscalingPolicy
 
-from service.config import ModelConfig
+from service.config_models import ModelConfig
 
 QUEUED_TOKENS: Final = "queued_tokens"
 BUSY: Final = "busy"

@@ -1,6 +1,7 @@
 """The replica that is all there is: one model and HTTP in one process, and no hop between them."""
 
-from service.config import ModelConfig, ServiceConfig
+from service.config import ServiceConfig
+from service.config_models import ModelConfig
 from service.deployments.encoder import Encoder
 
 

@@ -7,7 +7,7 @@ import structlog
 
 from models.errors import PrecisionError, WeightsError
 from models.loading import LoadedEncoder
-from service.config import ModelConfig
+from service.config_models import ModelConfig
 from service.errors import ModelLoadError, ServiceError
 from service.ports import ModelInfo
 

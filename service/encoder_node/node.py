@@ -10,7 +10,8 @@ from typing import Final, Self
 from models.config import AttentionOptions
 from models.inference import ready
 from models.loading import LoadedEncoder, load_encoder, use_threads
-from service.config import LimitsConfig, ModelConfig, ServiceConfig
+from service.config import LimitsConfig, ServiceConfig
+from service.config_models import ModelConfig
 from service.encoder_node.inspector import Inspector
 from service.encoder_node.loading import describe, failing_alone
 from service.encoder_node.reader import TextReader

@@ -22,7 +22,8 @@ from typing import Annotated, Any, Final
 import typer
 
 from service.cli.child_service import HOST
-from service.config import EngineConfig, ModelConfig, ServiceConfig
+from service.config import ServiceConfig
+from service.config_models import EngineConfig, ModelConfig
 from service.deployments.address import base_url, claim_port
 from service.deployments.environment import driver_environment
 from service.deployments.processes import adopt_orphans, end_descendants

@@ -9,8 +9,9 @@ from models.checkpoints import packaged
 from models.config import MemoryRuleName
 from models.memory import MEMORY_RULES
 from models.variants import variants
-from service.config import ModelConfig, ServiceConfig, client_api_key, load_config
+from service.config import ServiceConfig, client_api_key, load_config
 from service.config_access import EdgeConfig
+from service.config_models import ModelConfig
 from service.config_sessions import SessionsConfig, without_password
 from service.errors import ConfigError
 

@@ -15,7 +15,8 @@ from loadtests.bench.peers import OURS, STATELESS
 from loadtests.bench.result import Result, rows_of
 from loadtests.bench.rounds import Verdict, alternate
 from loadtests.bench.vectors import Vectors, agreement
-from service.config import EngineConfig, ModelConfig, ServiceConfig
+from service.config import ServiceConfig
+from service.config_models import EngineConfig, ModelConfig
 from service.encoder_node import EncoderNode
 from service.errors import ServiceError
 

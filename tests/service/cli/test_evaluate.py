@@ -12,7 +12,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from service.cli.evaluate import _choose, evaluate
-from service.config import ModelConfig
+from service.config_models import ModelConfig
 from service.errors import ConfigError
 
 DATA = Path(__file__).parents[2] / "data" / "evaluate"

@@ -2,7 +2,8 @@ import os
 
 import pytest
 
-from service.config import EngineConfig, ServiceConfig
+from service.config import ServiceConfig
+from service.config_models import EngineConfig
 from service.deployments.environment import driver_environment, ray_flags
 
 

@@ -5,7 +5,8 @@ from typing import Any, cast
 
 import pytest
 
-from service.config import ModelConfig, ServiceConfig
+from service.config import ServiceConfig
+from service.config_models import ModelConfig
 from service.deployments import encoder, reviving
 from service.deployments.encoder import Encoder
 from service.deployments.reviving import pauses, until_loaded

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ray.serve.config import AutoscalingContext, AutoscalingPolicy
 
-from service.config import ModelConfig, load_config
+from service.config import load_config
+from service.config_models import ModelConfig
 from service.config_replicas import ReplicaRange
 from service.deployments.application import build_application
 from service.deployments.scaling import (

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from service.config import EngineConfig, LimitsConfig, ModelConfig, ServiceConfig
+from service.config import LimitsConfig, ServiceConfig
+from service.config_models import EngineConfig, ModelConfig
 from service.encoder_node import EncoderNode
 
 StartNode = Callable[..., AbstractAsyncContextManager[EncoderNode]]

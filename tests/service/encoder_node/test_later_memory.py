@@ -8,7 +8,8 @@ import pytest
 from models.config import DEFAULT_WEIGHTS, AttentionOptions
 from models.loading import load_encoder
 from models.weights import AdapterHeader, adapter_parameters, published_names, save_adapter
-from service.config import EngineConfig, ModelConfig, ServiceConfig
+from service.config import ServiceConfig
+from service.config_models import EngineConfig, ModelConfig
 from service.encoder_node import EncoderNode
 from service.ports import AttentionCommand
 from tests.texts import SENTENCES

@@ -14,7 +14,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from models.encoder import Encoder
 from models.loading import load_encoder
 from models.weights import locate
-from service.config import EngineConfig, ModelConfig, ServiceConfig
+from service.config import ServiceConfig
+from service.config_models import EngineConfig, ModelConfig
 from service.encoder_node import EncoderNode
 from service.errors import BadRequest, ConfigError, ModelLoadError, Unavailable, Unprocessable
 from service.ports import AppendCommand

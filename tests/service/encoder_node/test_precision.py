@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from service.config import EngineConfig, ModelConfig, ServiceConfig
+from service.config import ServiceConfig
+from service.config_models import EngineConfig, ModelConfig
 from service.encoder_node import EncoderNode
 from service.errors import Conflict, ModelLoadError
 from service.ports import AppendCommand

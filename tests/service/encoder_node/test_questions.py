@@ -13,7 +13,8 @@ from models.config import DEFAULT_WEIGHTS
 from models.loading import LoadedEncoder, load_encoder
 from models.packing import Segment
 from models.recall import CROSS, GRAM, RecallAnswer, RecallHead
-from service.config import EngineConfig, ModelConfig, ServiceConfig
+from service.config import ServiceConfig
+from service.config_models import EngineConfig, ModelConfig
 from service.encoder_node import EncoderNode
 from service.encoder_node.loading import describe
 from service.encoder_node.recalling import NOTHING

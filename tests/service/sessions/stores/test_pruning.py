@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from service.sessions.origins import Beginning, RequestRecord
-from service.sessions.stores import RedisStore, SessionStore, SqliteStore
+from service.sessions.stores import SessionStore, SqliteStore
+from service.sessions.stores.redis import RedisStore
 from service.sessions.stores.redis_rows import requests_key
 from service.sessions.stores.sqlite_file import connect
 from service.sessions.sweeping import Sweeper
