@@ -93,10 +93,11 @@ class Orders:
     def _take(self, order: Order) -> bool:
         """Make the order this process's own; False if another was faster."""
         try:
-            taken = (self._directory / _ARMED).rename(self._directory / order.id)
+            taken = (self._directory / _ARMED).rename(self._directory / f"{order.id}.taken")
         except FileNotFoundError:
             return False
-        taken.write_text(str(os.getpid()), encoding="ascii")
+        # A file of its own: another process may be reading the order this very moment.
+        taken.with_suffix("").write_text(str(os.getpid()), encoding="ascii")
         return True
 
 
