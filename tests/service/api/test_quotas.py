@@ -17,6 +17,8 @@ from service.api.dependencies import accepting
 from service.api.quotas import within_budget
 from service.api.tei_errors import TEI_PATHS
 from service.config_access import RateLimits
+from service.sessions.catalog import SessionCatalog
+from service.sessions.records import SessionRecord
 from tests.service.access.clock import Clock
 from tests.service.api.keys import Keys, bearer
 from tests.service.api.kit import PLAIN, Api, assert_problem, events_of
@@ -159,6 +161,20 @@ async def test_open_sessions(tmp_path: Path):
         await client.delete(f"/v1/sessions/{one['id']}")
         again = await client.post("/v1/sessions", json={"model": "infini"})
         assert again.status_code == 201
+
+
+async def test_sessions_are_counted_and_not_read(tmp_path: Path, monkeypatch):
+    async def listed(*_: object) -> list[SessionRecord]:
+        raise AssertionError("a begin must not read the sessions there are")
+
+    keys = Keys(tmp_path)
+    headers = bearer(keys.add("acme", RateLimits(open_sessions=1)))
+    async with ReadingApi(door=keys.door()).client() as client:
+        client.headers.update(headers)
+        monkeypatch.setattr(SessionCatalog, "list", listed)
+        await begin(client)
+        refused = await client.post("/v1/sessions", json={"model": "fake"})
+        assert_problem(refused, 429, "rate_limited")
 
 
 async def test_every_way_to_begin_a_session_needs_room(tmp_path: Path):
