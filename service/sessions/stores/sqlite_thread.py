@@ -82,6 +82,15 @@ class SqliteThread:
             if is_fatal(error):
                 self._fail(f"the disk of the session store failed: {error}")
             raise translate(error) from error
+        except MemoryError as error:  # how SQLite's own want of memory comes out
+            raise Unavailable("store_unavailable", "the session store has no memory") from error
+        finally:
+            self._leave_no_transaction()
+
+    def _leave_no_transaction(self) -> None:
+        """Give up a connection whose transaction could not even be undone; the next would fail in it for ever."""
+        if self._connection is not None and self._connection.in_transaction:
+            self._fail("a transaction of the session store could not be undone")
 
     def _usable(self) -> sqlite3.Connection:
         if self._connection is not None:
