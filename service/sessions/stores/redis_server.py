@@ -80,7 +80,9 @@ class RedisServer:
             if isinstance(reason, ConfigError | AuthenticationError):
                 await self.close()
                 raise ConfigError(f"sessions.store: {self._shown}: {reason}") from error
-            log.warning("store_not_reachable", store=self._shown, reason=error.detail)
+            log.warning(
+                "store_not_reachable", store=self._shown, reason=str(reason or error.detail)
+            )
 
     async def close(self) -> None:
         """Close all connections."""
@@ -100,7 +102,10 @@ class RedisServer:
                     await self._inspect()
                 return await work(self._redis)
         except ConfigError as error:
-            raise Unavailable("store_unavailable", str(error)) from error
+            log.error("store_refused", store=self._shown, reason=str(error))  # noqa: TRY400 - it says all there is
+            raise Unavailable(
+                "store_unavailable", "the session store's server is not what sessions need"
+            ) from error
         except (RedisError, OSError, TimeoutError) as error:
             raise translate(error) from error
         except RuntimeError as error:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
+from structlog.testing import capture_logs
 
 from service.errors import ConfigError, OutOfStorage, Unavailable
 from service.sessions.origins import Beginning, RequestRecord
@@ -17,7 +18,7 @@ from service.sessions.stores import redis_index as index
 from service.sessions.stores import redis_scripts as scripts
 from service.sessions.stores.redis_durability import judge
 from service.sessions.stores.redis_rows import DUE, due_member, ids_key, open_key, session_keys
-from tests.redis_server import RedisProcess
+from tests.redis_server import RedisProcess, free_port
 from tests.service.sessions.made import TENANT, create, make_chunk, make_commit, make_record
 from tests.service.sessions.stores.cut_proxy import CutProxy
 from tests.service.sessions.watching import Lag
@@ -107,9 +108,29 @@ async def test_a_promise_that_is_broken_later_is_noticed(store, redis_server):
     with configured(redis_server, appendfsync="no"):
         await store.ping()
         store._opened._inspected_at = float("-inf")  # half a minute later
-        with pytest.raises(Unavailable, match="power failure"):
+        with pytest.raises(Unavailable) as caught:
             await store.ping()
+        assert "power failure" in str(caught.value.__cause__)
+        assert "power failure" not in caught.value.detail
     await store.ping()
+
+
+async def test_callers_are_told_nothing_of_the_server_and_the_log_all_of_it(
+    redis_url, redis_server
+):
+    with redis_server.client() as client:
+        client.execute_command("ACL", "SETUSER", "narrow", "on", ">hunter2", "~none:*", "+@all")
+    address = f"127.0.0.1:{free_port()}"
+    for url, reason in (
+        (f"redis://{address}/0", address.partition(":")[2]),
+        (redis_url.replace("redis://", "redis://narrow:hunter2@"), "permission"),
+    ):
+        async with RedisStore(url) as store:
+            with capture_logs() as logs, pytest.raises(Unavailable) as caught:
+                await store.get(TENANT, "s")
+        assert caught.value.detail == "the session store does not answer"
+        assert reason in logs[-1]["reason"]
+        assert "hunter2" not in str(logs)
 
 
 @pytest.mark.parametrize(
