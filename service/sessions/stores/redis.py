@@ -158,6 +158,7 @@ class RedisStore:
         """See `SessionStore.bury`."""
         also = "lost" if record.status == "deleted" else "open"
         emptied = record.status != "lost"
+        await self._server.call(lambda redis: index.note_end(redis, record))
         buried = await self._replace(record, expected_version, also=also, emptied=emptied)
         if buried:
             await self._server.call(lambda redis: index.close(redis, record))

@@ -1,9 +1,9 @@
 """Which sessions there are and which are due, in sorted sets beside the records: hints that may lag, never the truth.
 
 A tenant's sessions live in one slot of a cluster and these sets in others, so no step changes both. An id is added
-before its session is made and again after it, and removed only once the session is over; what is read is checked
-against the records. What a crash leaves over is found by the sweep, because every id is due an hour after it was first
-added.
+before its session is made and again after it, and noted as due before its session ends, and removed after; what is
+read is checked against the records. What a crash leaves over is found by the sweep, because every id is due an hour
+after it was first added, and again when its tombstone is.
 """
 
 from collections.abc import Sequence
@@ -51,8 +51,24 @@ async def add(redis: Redis, record: SessionRecord) -> None:
     await pipeline.execute()
 
 
+async def note_end(redis: Redis, record: SessionRecord) -> None:
+    """Note when the tombstone of a session will be due, before it is one; what is known to be due earlier stands.
+
+    Should the step after the session's end fail, its id is cleared away then.
+    """
+    if record.due_at is None:
+        return
+    try:
+        await redis.zadd(DUE, {due_member(record.tenant, record.id): record.due_at}, lt=True)
+    except RedisError as error:
+        if not is_full(error):
+            raise
+
+
 async def close(redis: Redis, record: SessionRecord) -> None:
     """Take a session that is over out of the list, and note when its tombstone is due.
+
+    Meanwhile it may have been forgotten, and its id be another's: that one stays in the list.
 
     A server without room keeps no note, and deleting works all the same: Redis drops the tombstone by itself.
     """
@@ -66,6 +82,9 @@ async def close(redis: Redis, record: SessionRecord) -> None:
     for outcome in await pipeline.execute(raise_on_error=False):
         if isinstance(outcome, RedisError) and not is_full(outcome):
             raise outcome
+    [found] = await _records(redis, [(record.tenant, record.id)])
+    if isinstance(found, SessionRecord) and found.incarnation != record.incarnation:
+        await add(redis, found)
 
 
 async def remove(redis: Redis, tenant: str, session_id: str) -> None:
@@ -129,10 +148,18 @@ async def _put_right(redis: Redis, name: Name, record: SessionRecord | None) -> 
         if isinstance(again, SessionRecord):
             # It was begun at this very moment.
             await add(redis, again)
-    elif record.due_at is None:
+        return
+    if record.status == "open":
+        # A deletion of an earlier session of that id may have taken it out of the list.
+        await redis.zadd(ids_key(record.tenant), {record.id: 0})
+    if record.due_at is None:
         await redis.zrem(DUE, due_member(*name))
     else:
         await redis.zadd(DUE, {due_member(*name): record.due_at})
+    [again] = await _records(redis, [name])
+    if isinstance(again, SessionRecord) and again.status not in {"open", record.status}:
+        # It ended at this very moment.
+        await close(redis, again)
 
 
 async def traits(redis: Redis, tenant: str, session_ids: Sequence[str]) -> dict[str, SessionTraits]:
