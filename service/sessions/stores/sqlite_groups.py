@@ -100,8 +100,7 @@ def _apply(database: sqlite3.Connection, commit: Commit) -> bool | CorruptRow:
 
 
 def _failure(error: BaseException) -> ServiceError:
-    known = isinstance(error, sqlite3.DatabaseError)
-    failure = translate(error) if known else _unavailable()
+    failure = translate(error) if isinstance(error, sqlite3.DatabaseError) else _unavailable()
     failure.__cause__ = error
     return failure
 
