@@ -45,7 +45,8 @@ class RedisStore:
         """Look at the server; one that does not answer yet is waited for by whoever needs it.
 
         Raises:
-            ConfigError: It may lose what it acknowledges, and the store is not `relaxed`.
+            ConfigError: It may lose what it acknowledges, and the store is not `relaxed`; or it is a cluster of more
+                than one shard.
         """
         server = RedisServer(self._url, relaxed=self._relaxed)
         await server.open()
