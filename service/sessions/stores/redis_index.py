@@ -100,11 +100,12 @@ async def open_sessions(
 ) -> list[SessionRecord]:
     """Return a tenant's open sessions; see `SessionStore.list`."""
     found: list[SessionRecord] = []
-    lowest = "-" if after is None else f"({after}"
+    lowest = b"-" if after is None else f"({after}".encode()
     size = max(limit, _PAGE)
     while len(found) < limit:
         page: list[Any] = await redis.zrangebylex(ids_key(tenant), lowest, "+", start=0, num=size)
-        names = [(tenant, name.decode()) for name in page]
+        # One that was damaged is nobody's.
+        names = [(tenant, name.decode(errors="replace")) for name in page]
         found += [
             record
             for record in await _records(redis, names)
@@ -112,7 +113,7 @@ async def open_sessions(
         ]
         if len(page) < size:
             break
-        lowest = f"({names[-1][1]}"
+        lowest = b"(" + page[-1]
     return found[:limit]
 
 
@@ -123,8 +124,12 @@ async def due_sessions(redis: Redis, now: float, limit: int) -> list[Name]:
         page: list[Any] = await redis.zrangebyscore(
             DUE, "-inf", now, start=0, num=max(limit, _PAGE)
         )
-        names = [_name(member) for member in page]
-        pending = 0
+        names = [name for member in page if (name := _name(member)) is not None]
+        damaged = [member for member in page if _name(member) is None]
+        if damaged:
+            # Whoever it was goes by itself.
+            await redis.zrem(DUE, *damaged)
+        pending = len(damaged)
         for name, record in zip(names, await _records(redis, names), strict=True):
             if isinstance(record, CorruptRow) or (
                 record is not None and record.due_at is not None and record.due_at <= now
@@ -192,6 +197,8 @@ async def _records(redis: Redis, names: Sequence[Name]) -> list[SessionRecord | 
     return records
 
 
-def _name(member: bytes) -> Name:
-    tenant, _, session_id = member.decode().partition("/")
-    return unquote(tenant), unquote(session_id)
+def _name(member: bytes) -> Name | None:
+    """Return whom a member of the dues names, None if it is not as it was written."""
+    tenant, _, session_id = member.decode(errors="replace").partition("/")
+    name = unquote(tenant), unquote(session_id)
+    return name if due_member(*name).encode() == member else None

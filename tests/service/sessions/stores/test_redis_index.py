@@ -82,3 +82,17 @@ async def test_a_sweep_does_not_list_what_ends_while_it_looks(store, redis_serve
     with redis_server.client() as client:
         assert client.zcard(ids_key(TENANT)) == 0
         assert client.zscore(DUE, due_member(TENANT, "s")) == grave.due_at
+
+
+async def test_what_was_damaged_in_the_sets_stops_neither_sweep_nor_list(store, redis_server):
+    due, later = replace(make_record("a"), ttl_seconds=1.0), make_record("z")
+    for record in (due, later):
+        await create(store, record, b"state")
+    with redis_server.client() as client:
+        client.zadd(DUE, {b"tenant\xff/s": 1.0, b"no/%zz": 1.0, b"nobody": 1.0})
+        client.zadd(ids_key(TENANT), {b"b\xff": 0})
+        assert await store.due(due.expires_at, 9) == [(TENANT, "a")]
+        assert client.zcard(DUE) == 2
+    assert await store.list(TENANT, None, 9) == [due, later]
+    assert await store.list(TENANT, None, 1) == [due]
+    assert await store.list(TENANT, "a", 1) == [later]
