@@ -16,7 +16,9 @@ from service.sessions.stores.forwarding import ForwardingStore
 OPERATION_SECONDS: Final = 2.0
 """Longest time a caller waits for one operation."""
 CHUNK_SECONDS: Final = 0.001
-"""How much longer for each chunk that a session begins with; measured, a store takes a tenth of that."""
+"""How much longer for each chunk that comes along with a session; measured, a store takes a tenth of that."""
+COPYING_SECONDS: Final = 30.0
+"""How much longer at most, however many come along."""
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -58,7 +60,7 @@ class GuardedStore(ForwardingStore):
 
     async def begin(self, beginning: Beginning) -> BeginOutcome:
         """See `SessionStore.begin`; a long past may take its time to be copied."""
-        seconds = self._seconds + CHUNK_SECONDS * beginning.record.next_seq
+        seconds = self._seconds + min(CHUNK_SECONDS * _copied(beginning), COPYING_SECONDS)
         return await self._within(seconds, "begin", lambda: self._store.begin(beginning))
 
     async def _around(self, operation: str, work: Callable[[], Awaitable[T]]) -> T:
@@ -104,6 +106,13 @@ class GuardedStore(ForwardingStore):
             self._was_open = False
             self._observer.store_circuit(is_open=False)
             log.warning("store_circuit_closed")
+
+
+def _copied(beginning: Beginning) -> int:
+    """Return how many chunks are written: what a source no longer keeps does not come along, however long it is."""
+    record, source = beginning.record, beginning.source
+    kept_from = record.kept_from if source is None else max(record.kept_from, source.kept_from)
+    return max(0, record.next_seq - kept_from)
 
 
 def _unavailable(refused: Refused) -> Unavailable:

@@ -45,7 +45,8 @@ class RedisStore:
         """Look at the server; one that does not answer yet is waited for by whoever needs it.
 
         Raises:
-            ConfigError: It may lose what it acknowledges, and the store is not `relaxed`.
+            ConfigError: It may lose what it acknowledges, and the store is not `relaxed`; or it is a cluster of more
+                than one shard.
         """
         server = RedisServer(self._url, relaxed=self._relaxed)
         await server.open()
@@ -158,6 +159,7 @@ class RedisStore:
         """See `SessionStore.bury`."""
         also = "lost" if record.status == "deleted" else "open"
         emptied = record.status != "lost"
+        await self._server.call(lambda redis: index.note_end(redis, record))
         buried = await self._replace(record, expected_version, also=also, emptied=emptied)
         if buried:
             await self._server.call(lambda redis: index.close(redis, record))

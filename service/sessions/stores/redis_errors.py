@@ -1,8 +1,11 @@
 """Failures of a Redis server by the names that callers of the store know."""
 
+import structlog
 from redis.exceptions import OutOfMemoryError
 
 from service.errors import OutOfStorage, ServiceError, Unavailable
+
+log = structlog.get_logger(__name__)
 
 
 def is_full(error: Exception) -> bool:
@@ -21,10 +24,13 @@ def is_closed(error: RuntimeError) -> bool:
 
 
 def translate(error: Exception) -> ServiceError:
-    """Return what a caller of the store is told about a failure of the server."""
+    """Return what a caller of the store is told about a failure of the server.
+
+    The reason goes into the log and no further: it may name hosts, users and the keys of other tenants.
+    """
+    log.warning("store_error", reason=str(error) or type(error).__name__)
     if is_full(error):
         return OutOfStorage(
             "out_of_storage", "the session store's server has no room; nothing was stored"
         )
-    reason = str(error) or type(error).__name__
-    return Unavailable("store_unavailable", f"the session store does not answer: {reason}")
+    return Unavailable("store_unavailable", "the session store does not answer")

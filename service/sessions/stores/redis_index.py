@@ -1,9 +1,9 @@
 """Which sessions there are and which are due, in sorted sets beside the records: hints that may lag, never the truth.
 
 A tenant's sessions live in one slot of a cluster and these sets in others, so no step changes both. An id is added
-before its session is made and again after it, and removed only once the session is over; what is read is checked
-against the records. What a crash leaves over is found by the sweep, because every id is due an hour after it was first
-added.
+before its session is made and again after it, and noted as due before its session ends, and removed after; what is
+read is checked against the records. What a crash leaves over is found by the sweep, because every id is due an hour
+after it was first added, and again when its tombstone is.
 """
 
 from collections.abc import Sequence
@@ -51,8 +51,24 @@ async def add(redis: Redis, record: SessionRecord) -> None:
     await pipeline.execute()
 
 
+async def note_end(redis: Redis, record: SessionRecord) -> None:
+    """Note when the tombstone of a session will be due, before it is one; what is known to be due earlier stands.
+
+    Should the step after the session's end fail, its id is cleared away then.
+    """
+    if record.due_at is None:
+        return
+    try:
+        await redis.zadd(DUE, {due_member(record.tenant, record.id): record.due_at}, lt=True)
+    except RedisError as error:
+        if not is_full(error):
+            raise
+
+
 async def close(redis: Redis, record: SessionRecord) -> None:
     """Take a session that is over out of the list, and note when its tombstone is due.
+
+    Meanwhile it may have been forgotten, and its id be another's: that one stays in the list.
 
     A server without room keeps no note, and deleting works all the same: Redis drops the tombstone by itself.
     """
@@ -66,6 +82,9 @@ async def close(redis: Redis, record: SessionRecord) -> None:
     for outcome in await pipeline.execute(raise_on_error=False):
         if isinstance(outcome, RedisError) and not is_full(outcome):
             raise outcome
+    [found] = await _records(redis, [(record.tenant, record.id)])
+    if isinstance(found, SessionRecord) and found.incarnation != record.incarnation:
+        await add(redis, found)
 
 
 async def remove(redis: Redis, tenant: str, session_id: str) -> None:
@@ -81,11 +100,12 @@ async def open_sessions(
 ) -> list[SessionRecord]:
     """Return a tenant's open sessions; see `SessionStore.list`."""
     found: list[SessionRecord] = []
-    lowest = "-" if after is None else f"({after}"
+    lowest = b"-" if after is None else f"({after}".encode()
     size = max(limit, _PAGE)
     while len(found) < limit:
         page: list[Any] = await redis.zrangebylex(ids_key(tenant), lowest, "+", start=0, num=size)
-        names = [(tenant, name.decode()) for name in page]
+        # One that was damaged is nobody's.
+        names = [(tenant, name.decode(errors="replace")) for name in page]
         found += [
             record
             for record in await _records(redis, names)
@@ -93,7 +113,7 @@ async def open_sessions(
         ]
         if len(page) < size:
             break
-        lowest = f"({names[-1][1]}"
+        lowest = b"(" + page[-1]
     return found[:limit]
 
 
@@ -104,8 +124,12 @@ async def due_sessions(redis: Redis, now: float, limit: int) -> list[Name]:
         page: list[Any] = await redis.zrangebyscore(
             DUE, "-inf", now, start=0, num=max(limit, _PAGE)
         )
-        names = [_name(member) for member in page]
-        pending = 0
+        names = [name for member in page if (name := _name(member)) is not None]
+        damaged = [member for member in page if _name(member) is None]
+        if damaged:
+            # Whoever it was goes by itself.
+            await redis.zrem(DUE, *damaged)
+        pending = len(damaged)
         for name, record in zip(names, await _records(redis, names), strict=True):
             if isinstance(record, CorruptRow) or (
                 record is not None and record.due_at is not None and record.due_at <= now
@@ -129,10 +153,18 @@ async def _put_right(redis: Redis, name: Name, record: SessionRecord | None) -> 
         if isinstance(again, SessionRecord):
             # It was begun at this very moment.
             await add(redis, again)
-    elif record.due_at is None:
+        return
+    if record.status == "open":
+        # A deletion of an earlier session of that id may have taken it out of the list.
+        await redis.zadd(ids_key(record.tenant), {record.id: 0})
+    if record.due_at is None:
         await redis.zrem(DUE, due_member(*name))
     else:
         await redis.zadd(DUE, {due_member(*name): record.due_at})
+    [again] = await _records(redis, [name])
+    if isinstance(again, SessionRecord) and again.status not in {"open", record.status}:
+        # It ended at this very moment.
+        await close(redis, again)
 
 
 async def traits(redis: Redis, tenant: str, session_ids: Sequence[str]) -> dict[str, SessionTraits]:
@@ -165,6 +197,8 @@ async def _records(redis: Redis, names: Sequence[Name]) -> list[SessionRecord | 
     return records
 
 
-def _name(member: bytes) -> Name:
-    tenant, _, session_id = member.decode().partition("/")
-    return unquote(tenant), unquote(session_id)
+def _name(member: bytes) -> Name | None:
+    """Return whom a member of the dues names, None if it is not as it was written."""
+    tenant, _, session_id = member.decode(errors="replace").partition("/")
+    name = unquote(tenant), unquote(session_id)
+    return name if due_member(*name).encode() == member else None

@@ -1,14 +1,15 @@
 """How sessions begin in Redis: chunks are laid out as a draft page by page, then one script makes a session of it all.
 
-A draft that nothing came of is dropped by Redis itself.
+A draft that nothing came of is removed, and dropped by Redis itself if that fails.
 """
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
-from service.errors import Unavailable
+from service.errors import ServiceError, Unavailable
 from service.sessions.origins import Beginning, BeginOutcome, RequestRecord, begun_record
 from service.sessions.records import ChunkRecord, SessionRecord
 from service.sessions.stores import redis_origin_rows as origin_rows
@@ -16,7 +17,7 @@ from service.sessions.stores import redis_rows as rows
 from service.sessions.stores import redis_scripts as scripts
 from service.sessions.stores.base import CorruptRow, require_whole
 from service.sessions.stores.checksum import mirrored
-from service.sessions.stores.redis_server import RedisServer
+from service.sessions.stores.redis_server import Argument, RedisServer
 
 PAGE: Final = 256
 """Chunks copied at once; some 400 KB."""
@@ -74,27 +75,65 @@ async def begin(server: RedisServer, beginning: Beginning, seen: Held) -> BeginO
     Raises:
         CorruptRow: What is stored of its source does not verify.
     """
-    record, source, request = beginning.record, beginning.source, beginning.request
-    keys = rows.session_keys(record.tenant, record.id)
-    draft = f"{keys[0]}:draft:{secrets.token_hex(8)}"
-    if source is None:
-        for at in range(0, len(beginning.chunks), PAGE):
-            await _lay_out(server, draft, record, beginning.chunks[at : at + PAGE])
-    else:
+    record = beginning.record
+    draft = f"{rows.session_keys(record.tenant, record.id)[0]}:draft:{secrets.token_hex(8)}"
+    if not beginning.chunks and beginning.source is None:
+        return await _finish(server, beginning, seen, draft)
+    # A history is long, and most of what is refused can be refused before any of it is laid out.
+    asked = _arguments(replace(beginning, state=b""), seen, draft)
+    if found := (await server.script(scripts.MAY_BEGIN, *asked)).decode():
+        return cast("BeginOutcome", found)
+    outcome: BeginOutcome | None = None
+    try:
+        laid_out = await _lay_out_all(server, beginning, draft)
+        outcome = await _finish(server, laid_out, seen, draft)
+    finally:
+        if outcome != "begun":
+            await _drop(server, draft)
+    return outcome
+
+
+async def _lay_out_all(server: RedisServer, beginning: Beginning, draft: str) -> Beginning:
+    """Lay out the chunks that a session begins with; return it with the record that goes with them."""
+    record, source = beginning.record, beginning.source
+    if source is not None:
         # Should it be gone, the script finds the same, and says so in its turn.
-        record = await _copy(server, draft, record, source) or record
-    holder = keys[0] if source is None else rows.session_keys(source.tenant, source.id)[0]
-    others = (rows.requests_key(record.tenant), draft, holder, seen.holder or keys[0])
-    all_keys = (*rows.script_keys(record.tenant, record.id), *others)
+        copied = await _copy(server, draft, record, source)
+        return beginning if copied is None else replace(beginning, record=copied)
+    for at in range(0, len(beginning.chunks), PAGE):
+        await _lay_out(server, draft, record, beginning.chunks[at : at + PAGE])
+    return beginning
+
+
+async def _finish(
+    server: RedisServer, beginning: Beginning, seen: Held, draft: str
+) -> BeginOutcome:
+    """Make a session of a draft."""
+    found = (await server.script(scripts.BEGIN, *_arguments(beginning, seen, draft))).decode()
+    if found == "draft_gone":
+        raise Unavailable("store_unavailable", "the session store was too slow; nothing was stored")
+    return cast("BeginOutcome", found)
+
+
+async def _drop(server: RedisServer, draft: str) -> None:
+    """Remove a draft of which nothing came; one that became a session has its name no more."""
+    with suppress(ServiceError):
+        await server.call(lambda redis: redis.unlink(draft))
+
+
+def _arguments(
+    beginning: Beginning, seen: Held, draft: str
+) -> tuple[tuple[str, ...], tuple[Argument, ...]]:
+    """Return KEYS and ARGV of `scripts.BEGIN`."""
+    record, source, request = beginning.record, beginning.source, beginning.request
+    own = rows.session_keys(record.tenant, record.id)[0]
+    holder = own if source is None else rows.session_keys(source.tenant, source.id)[0]
+    others = (rows.requests_key(record.tenant), draft, holder, seen.holder or own)
     claim: tuple[str | bytes, ...] = ("",) * 7
     if request is not None:
         names = (request.key, mirrored(request.key))
-        claim = (
-            *names,
-            *origin_rows.pack_request(record.tenant, request),
-            *seen.values,
-            seen.name,
-        )
+        packed = origin_rows.pack_request(record.tenant, request)
+        claim = (*names, *packed, *seen.values, seen.name)
     values = (
         beginning.state,
         *rows.pack_session(record),
@@ -105,10 +144,7 @@ async def begin(server: RedisServer, beginning: Beginning, seen: Held) -> BeginO
         record.kept_from,
         record.next_seq - record.kept_from,
     )
-    outcome = (await server.script(scripts.BEGIN, all_keys, values)).decode()
-    if outcome == "draft_gone":
-        raise Unavailable("store_unavailable", "the session store was too slow; nothing was stored")
-    return cast("BeginOutcome", outcome)
+    return (*rows.script_keys(record.tenant, record.id), *others), values
 
 
 async def _copy(

@@ -30,7 +30,8 @@ _SEQ: Final = struct.Struct("<Q")
 def session_keys(tenant: str, session_id: str) -> tuple[str, str, str, str, str]:
     """Return the keys of a session's record, state, chunks, idempotency keys and snapshots.
 
-    All keys of a tenant lie in one slot of a cluster: a fork is one step, and so is a request that begins a session.
+    All keys of a tenant lie in one slot of a cluster (of a single shard, see `redis_topology`): a fork is one step, and
+    so is a request that begins a session.
     """
     stem = f"{PREFIX}{{{quote(tenant, safe='')}}}/{quote(session_id, safe='')}"
     return f"{stem}:record", f"{stem}:state", f"{stem}:chunks", f"{stem}:keys", f"{stem}:snapshots"

@@ -38,22 +38,36 @@ redis.call('PEXPIRE', KEYS[1], ARGV[1])
 """
 """KEYS: draft. ARGV: milliseconds it is kept, sequence numbers and chunks."""
 
-BEGIN: Final = (
+_OBSTACLE: Final = (
     _PRELUDE
     + """
 local requests, draft, source, holder = KEYS[7], KEYS[8], KEYS[9], KEYS[10]
-if ARGV[11] ~= '' then
-  local held = redis.call('HMGET', requests, ARGV[11], ARGV[12])
-  if (held[1] or '') ~= ARGV[15] or (held[2] or '') ~= ARGV[16] then return 'key_taken' end
-  if (held[1] or held[2]) and (redis.call('HGET', holder, 'request') or '') ~= ARGV[17] then
-    return 'key_taken'
+local function obstacle()
+  if ARGV[11] ~= '' then
+    local held = redis.call('HMGET', requests, ARGV[11], ARGV[12])
+    if (held[1] or '') ~= ARGV[15] or (held[2] or '') ~= ARGV[16] then return 'key_taken' end
+    if (held[1] or held[2]) and (redis.call('HGET', holder, 'request') or '') ~= ARGV[17] then
+      return 'key_taken'
+    end
   end
+  if ARGV[18] ~= '' then
+    local found = redis.call('HMGET', source, 'incarnation', 'status')
+    if found[1] ~= ARGV[18] or found[2] ~= 'open' then return 'source_gone' end
+  end
+  if redis.call('EXISTS', record) == 1 then return 'id_taken' end
+  return ''
 end
-if ARGV[18] ~= '' then
-  local found = redis.call('HMGET', source, 'incarnation', 'status')
-  if found[1] ~= ARGV[18] or found[2] ~= 'open' then return 'source_gone' end
-end
-if redis.call('EXISTS', record) == 1 then return 'id_taken' end
+"""
+)
+
+MAY_BEGIN: Final = _OBSTACLE + "return obstacle()"
+"""Of `BEGIN` only the question whether it would; empty if nothing is in its way. KEYS and ARGV: the same."""
+
+BEGIN: Final = (
+    _OBSTACLE
+    + """
+local found = obstacle()
+if found ~= '' then return found end
 if redis.call('ZCOUNT', draft, ARGV[19], '+inf') ~= tonumber(ARGV[20]) then return 'draft_gone' end
 redis.call('SET', state, ARGV[1])
 redis.call('UNLINK', chunks, keys, snapshots)

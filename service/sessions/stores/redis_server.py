@@ -15,6 +15,7 @@ from service.config_sessions import without_password
 from service.errors import ConfigError, Unavailable
 from service.sessions.stores.redis_durability import inspect_durability
 from service.sessions.stores.redis_errors import is_closed, translate
+from service.sessions.stores.redis_topology import count_shards
 
 CALL_SECONDS: Final = 2.0
 """Longest time of one operation, the wait for a connection included."""
@@ -80,7 +81,9 @@ class RedisServer:
             if isinstance(reason, ConfigError | AuthenticationError):
                 await self.close()
                 raise ConfigError(f"sessions.store: {self._shown}: {reason}") from error
-            log.warning("store_not_reachable", store=self._shown, reason=error.detail)
+            log.warning(
+                "store_not_reachable", store=self._shown, reason=str(reason or error.detail)
+            )
 
     async def close(self) -> None:
         """Close all connections."""
@@ -100,7 +103,10 @@ class RedisServer:
                     await self._inspect()
                 return await work(self._redis)
         except ConfigError as error:
-            raise Unavailable("store_unavailable", str(error)) from error
+            log.error("store_refused", store=self._shown, reason=str(error))  # noqa: TRY400 - it says all there is
+            raise Unavailable(
+                "store_unavailable", "the session store's server is not what sessions need"
+            ) from error
         except (RedisError, OSError, TimeoutError) as error:
             raise translate(error) from error
         except RuntimeError as error:
@@ -124,6 +130,13 @@ class RedisServer:
         async with self._lock:
             if time.monotonic() - self._inspected_at <= INSPECT_SECONDS:
                 return
+            shards = await count_shards(self._redis)
+            if shards > 1:
+                # Ids and dues are kept across tenants, and one connection reaches the keys of one shard only.
+                raise ConfigError(
+                    f"it is one of {shards} shards of a Redis Cluster, and sessions need all keys on one server: use a "
+                    "primary with replicas, or a cluster of a single shard"
+                )
             found = await inspect_durability(self._redis)
             if not found.committed and not self._relaxed:
                 raise ConfigError(

@@ -8,6 +8,8 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+import structlog
+
 from service.errors import ConfigError, OutOfStorage, ServiceError, Unavailable
 from service.sessions.stores.checksum import checksum, name_digest
 from service.sessions.stores.sqlite_schema import (
@@ -24,6 +26,7 @@ _PAGE_BYTES: Final = 16_384
 """A 300 KB state is 19 pages; measured, commits take two thirds of the time 4 KiB pages need."""
 _WAL_BYTES: Final = 64 * 1024**2
 _PRIMARY: Final = 0xFF
+log = structlog.get_logger(__name__)
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -106,12 +109,13 @@ def transaction(database: sqlite3.Connection) -> Iterator[None]:
 
 
 def translate(error: sqlite3.DatabaseError) -> ServiceError:
-    """Return what a caller of the store is told about a failure of the database."""
+    """Return what a caller of the store is told about a failure of the database; the reason is only logged."""
+    log.warning("store_error", reason=str(error), code=getattr(error, "sqlite_errorname", None))
     if getattr(error, "sqlite_errorcode", 0) & _PRIMARY == sqlite3.SQLITE_FULL:
         return OutOfStorage(
             "out_of_storage", "the disk of the session store is full; nothing was stored"
         )
-    return Unavailable("store_unavailable", f"the session store does not answer: {error}")
+    return Unavailable("store_unavailable", "the session store does not answer")
 
 
 def is_fatal(error: sqlite3.DatabaseError) -> bool:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from service.errors import ServiceError
+from service.errors import ServiceError, Unavailable
 from service.failpoints import reach
 from service.sessions.stores.base import Commit, CorruptRow
 from service.sessions.stores.sqlite_file import transaction, translate
@@ -19,10 +19,11 @@ MOST: Final = 32
 
 @dataclass(slots=True)
 class _Waiting:
+    """A commit on its way; the outcome is known only once its transaction is over."""
+
     commit: Commit
     abandoned: bool = False
-    done: bool = False
-    error: ServiceError | CorruptRow | None = None
+    outcome: bool | ServiceError | CorruptRow | None = None
 
 
 class GroupCommit:
@@ -45,13 +46,15 @@ class GroupCommit:
         try:
             # Pieces of work run in order, and each takes at least one commit: mine is written when this returns.
             await self._thread.run(self._write)
-        except BaseException:
+        except BaseException as error:
             # Should it still be waiting, the next commit must not take it along: nobody expects it any more.
             mine.abandoned = True
-            raise
-        if mine.error is not None:
-            raise mine.error
-        return mine.done
+            # What failed may be a later group, and mine was written with the one before.
+            if not isinstance(error, Exception) or not isinstance(mine.outcome, bool):
+                raise
+        if isinstance(mine.outcome, bool):
+            return mine.outcome
+        raise mine.outcome or _unavailable()
 
     def _write(self, database: sqlite3.Connection) -> None:
         group = self._next_group()
@@ -59,13 +62,16 @@ class GroupCommit:
             return
         try:
             with transaction(database):
-                for waiting in group:
-                    _apply(database, waiting)
+                outcomes = [_apply(database, waiting.commit) for waiting in group]
                 reach("store.write")
-        except sqlite3.DatabaseError as error:
+        except BaseException as error:
+            # Not only what SQLite reports as its own: no memory is a MemoryError, and undoes the transaction all the
+            # same. Whatever it was, nobody in the group may hear that it was written.
             for waiting in group:
-                waiting.done, waiting.error = False, translate(error)
+                waiting.outcome = _failure(error)
             raise
+        for waiting, outcome in zip(group, outcomes, strict=True):
+            waiting.outcome = outcome
 
     def _next_group(self) -> list[_Waiting]:
         group: list[_Waiting] = []
@@ -77,16 +83,27 @@ class GroupCommit:
         return group
 
 
-def _apply(database: sqlite3.Connection, waiting: _Waiting) -> None:
-    """Write one commit within the group's transaction, or nothing of it."""
-    commit = waiting.commit
+def _apply(database: sqlite3.Connection, commit: Commit) -> bool | CorruptRow:
+    """Write one commit within the group's transaction, or nothing of it; return what to tell of it then."""
     database.execute("SAVEPOINT one")
+    outcome: bool | CorruptRow = False
     try:
         session = write_session(database, commit.record, commit.expected_version)
         if session is not None:
             write_commit(database, session, commit)
-            waiting.done = True
+            outcome = True
     except CorruptRow as broken:
         database.execute("ROLLBACK TO one")
-        waiting.error = broken
+        outcome = broken
     database.execute("RELEASE one")
+    return outcome
+
+
+def _failure(error: BaseException) -> ServiceError:
+    failure = translate(error) if isinstance(error, sqlite3.DatabaseError) else _unavailable()
+    failure.__cause__ = error
+    return failure
+
+
+def _unavailable() -> ServiceError:
+    return Unavailable("store_unavailable", "the session store failed")

@@ -17,6 +17,8 @@ from service.sessions.stores.sqlite_file import connect, is_fatal, reconnect, tr
 REOPEN_SECONDS: Final = 1.0
 """Shortest time between a failure of the disk and the next attempt to use it again."""
 
+_FAILED: Final = "the disk of the session store failed; it is checked and used again once it works"
+
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
 log = structlog.get_logger(__name__)
@@ -37,7 +39,7 @@ class SqliteThread:
         self._path = path
         self._executor: ThreadPoolExecutor | None = None
         self._connection: sqlite3.Connection | None = None
-        self._failure: str | None = None
+        self._failure: BaseException | None = None
         self._failed_at = 0.0
 
     async def open(self) -> None:
@@ -80,25 +82,35 @@ class SqliteThread:
             raise  # a bug of ours, not the disk's
         except sqlite3.DatabaseError as error:
             if is_fatal(error):
-                self._fail(f"the disk of the session store failed: {error}")
+                self._fail("the disk of the session store failed", error)
             raise translate(error) from error
+        except MemoryError as error:  # how SQLite's own want of memory comes out
+            raise Unavailable("store_unavailable", "the session store has no memory") from error
+        finally:
+            self._leave_no_transaction()
+
+    def _leave_no_transaction(self) -> None:
+        """Give up a connection whose transaction could not even be undone; the next would fail in it for ever."""
+        if self._connection is not None and self._connection.in_transaction:
+            self._fail("a transaction of the session store could not be undone", None)
 
     def _usable(self) -> sqlite3.Connection:
         if self._connection is not None:
             return self._connection
         if time.monotonic() - self._failed_at < REOPEN_SECONDS:
-            raise Unavailable("store_unavailable", self._failure or "the session store is closed")
+            raise Unavailable("store_unavailable", _FAILED) from self._failure
         try:
             self._connection = reconnect(self._path)
         except (ServiceError, ConfigError) as error:
-            self._fail(f"the session store failed and cannot be opened again: {error}")
-            raise Unavailable("store_unavailable", str(self._failure)) from error
+            self._fail("the session store failed and cannot be opened again", error)
+            raise Unavailable("store_unavailable", _FAILED) from error
         log.warning("store_reopened", path=str(self._path))
         return self._connection
 
-    def _fail(self, reason: str) -> None:
-        log.error("store_failed", reason=reason)
-        self._failure, self._failed_at = reason, time.monotonic()
+    def _fail(self, what: str, cause: BaseException | None) -> None:
+        reason = None if cause is None else str(cause.__cause__ or cause)
+        log.error("store_failed", what=what, reason=reason)
+        self._failure, self._failed_at = cause, time.monotonic()
         self._drop()
 
     def _drop(self) -> None:

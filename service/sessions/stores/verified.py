@@ -12,7 +12,7 @@ from service.redaction import session_hash
 from service.sessions.changes import lost_record, tombstone
 from service.sessions.observer import SessionObserver
 from service.sessions.origins import Beginning, BeginOutcome, RequestRecord, SessionTraits
-from service.sessions.protocol import session_lost
+from service.sessions.protocol import require_open, session_lost
 from service.sessions.records import ChunkRecord, KeyRecord, SessionRecord
 from service.sessions.stores.base import Commit, CorruptRow, SessionStore
 from service.sessions.stores.forwarding import ForwardingStore
@@ -24,7 +24,8 @@ log = structlog.get_logger(__name__)
 class VerifiedStore(ForwardingStore):
     """Puts sessions with broken rows into quarantine, where everything is kept and nothing answered.
 
-    Whatever names such a session raises `Gone` `session_lost` from then on, here or by its record.
+    Whatever names such a session raises `Gone` `session_lost` from then on, here or by its record. One that was over
+    before stays that.
 
     Args:
         store: Does the work.
@@ -105,12 +106,43 @@ class VerifiedStore(ForwardingStore):
             tenant, session_id, lambda: self._store.key(tenant, session_id, key)
         )
 
+    async def snapshots(self, tenant: str, session_id: str) -> list[int]:
+        """See `SessionStore.snapshots`."""
+        return await self._read(
+            tenant, session_id, lambda: self._store.snapshots(tenant, session_id)
+        )
+
+    async def snapshot(self, tenant: str, session_id: str, seq: int) -> bytes | None:
+        """See `SessionStore.snapshot`."""
+        return await self._read(
+            tenant, session_id, lambda: self._store.snapshot(tenant, session_id, seq)
+        )
+
     async def commit(self, commit: Commit) -> bool:
         """See `SessionStore.commit`."""
+        return await self._write(commit.record, self._store.commit(commit))
+
+    async def complete(self, record: SessionRecord, expected_version: int) -> bool:
+        """See `SessionStore.complete`."""
+        return await self._write(record, self._store.complete(record, expected_version))
+
+    async def bury(self, record: SessionRecord, expected_version: int | None = None) -> bool:
+        """See `SessionStore.bury`."""
+        return await self._write(record, self._store.bury(record, expected_version))
+
+    async def quarantine(self, record: SessionRecord) -> bool:
+        """See `SessionStore.quarantine`."""
+        return await self._write(record, self._store.quarantine(record))
+
+    async def forget(self, record: SessionRecord) -> bool:
+        """See `SessionStore.forget`."""
+        return await self._write(record, self._store.forget(record))
+
+    async def _write(self, record: SessionRecord, write: Awaitable[bool]) -> bool:
         try:
-            return await self._store.commit(commit)
+            return await write
         except CorruptRow as broken:
-            raise await self._lost(commit.record.tenant, commit.record.id, broken) from broken
+            raise await self._lost(record.tenant, record.id, broken) from broken
 
     async def _read(self, tenant: str, session_id: str, read: Callable[[], Awaitable[T]]) -> T:
         try:
@@ -123,24 +155,28 @@ class VerifiedStore(ForwardingStore):
                 raise await self._lost(tenant, session_id, broken) from broken
 
     async def _lost(self, tenant: str, session_id: str, broken: CorruptRow) -> Gone:
-        """Put the session into quarantine, and return what to tell of it."""
-        now = self._clock()
-        nameless = lost_record(tenant, session_id, secrets.token_hex(16), now)
+        """Put the session into quarantine, unless it is over anyway, and return what to tell of it."""
         log.error("session_lost", session=session_hash(session_id), row=str(broken))
         try:
-            if await self._bury(tenant, session_id, nameless, now):
+            if await self._bury(tenant, session_id, self._clock()):
                 self._observer.event("lost")
-        except ServiceError as error:
+        except Gone as over:
+            return over
+        except (ServiceError, CorruptRow) as error:
             # It is found broken again whenever it is asked for.
-            log.warning("quarantine_failed", session=session_hash(session_id), reason=error.detail)
+            reason = error.detail if isinstance(error, ServiceError) else str(error)
+            log.warning("quarantine_failed", session=session_hash(session_id), reason=reason)
         return session_lost(session_id)
 
-    async def _bury(
-        self, tenant: str, session_id: str, nameless: SessionRecord, now: float
-    ) -> bool:
+    async def _bury(self, tenant: str, session_id: str, now: float) -> bool:
         try:
             record = await self._store.get(tenant, session_id)
         except CorruptRow:
+            nameless = lost_record(tenant, session_id, secrets.token_hex(16), now)
             return await self._store.quarantine(nameless)
+        if record is None:
+            return False
+        # An expired session that nobody swept yet would begin another life as a lost one.
+        require_open(record, now)
         # What is broken belongs to this incarnation, at whatever version it is by now.
-        return record is not None and await self._store.bury(tombstone(record, "lost", now))
+        return await self._store.bury(tombstone(record, "lost", now))

@@ -13,6 +13,7 @@ from service.errors import OutOfStorage
 from service.sessions.changes import tombstone
 from service.sessions.stores import SqliteStore
 from tests.service.sessions.made import TENANT, create, make_commit, make_record
+from tests.service.sessions.stores.quiet import without_log
 
 STATE = b"s" * 300_000
 
@@ -71,4 +72,5 @@ async def main(folder: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    without_log()
     sys.stdout.write(json.dumps(asyncio.run(main(Path(sys.argv[1])))))

@@ -24,7 +24,7 @@ async def main(path: Path, chunks: int) -> None:
                 if not await store.commit(commit):
                     raise RuntimeError("nobody else writes")
             except Unavailable as error:
-                sys.stdout.write(f"failed {error.detail}\n")
+                sys.stdout.write(f"failed {error.__cause__}\n")
                 record = await reread(store)
                 continue
             sys.stdout.write(f"{commit.chunk.seq}\n")

@@ -83,6 +83,37 @@ async def test_a_long_past_may_take_its_time_to_be_copied():
             assert not done
 
 
+class Forever(MemoryStore):
+    """Never begins anything."""
+
+    async def begin(self, beginning):
+        await asyncio.sleep(3600)
+
+
+@pytest.mark.parametrize(
+    ("count", "own", "sources", "chunks"),
+    [
+        (3, 0, None, 3),
+        (1_000_000_000, 999_999_990, None, 10),
+        (1_000_000_000, 0, 999_999_980, 20),
+        (10, 0, 999, 0),
+        (100_000, 0, 0, 30),
+    ],
+)
+async def test_a_beginning_is_waited_for_as_long_as_what_it_copies_takes(
+    monkeypatch, count, own, sources, chunks
+):
+    """Whether a session of ten chunks or of a billion whose answers are no longer kept, and never for ever."""
+    monkeypatch.setattr("service.sessions.stores.guarded.COPYING_SECONDS", 0.03)
+    store = GuardedStore(Forever(), Heard(), seconds=0.01)
+    record = replace(make_record(), next_seq=count, kept_from=own)
+    source = None if sources is None else replace(make_record("source"), kept_from=sources)
+    come = tuple(make_chunk(seq) for seq in range(own, count)) if source is None else ()
+    seconds = 0.01 + 0.001 * chunks
+    with pytest.raises(Unavailable, match=f"within {seconds:g} seconds"):
+        await store.begin(Beginning(record, b"", source=source, chunks=come))
+
+
 @pytest.mark.parametrize("mood", [DOWN, 60.0], ids=["refuses", "hangs"])
 async def test_what_does_not_answer_is_left_alone_and_tried_again(room, mood):
     room.inner.mood = mood

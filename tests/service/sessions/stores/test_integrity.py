@@ -9,9 +9,10 @@ import redis
 
 from service.errors import Gone
 from service.sessions.origins import Beginning, BeginOutcome, RequestRecord, SessionTraits
-from service.sessions.stores import CorruptRow, MemoryStore, open_store
+from service.sessions.protocol import completed_record, tombstone
+from service.sessions.stores import CorruptRow, MemoryStore, RedisStore, open_store
 from service.sessions.stores.checksum import Value, checksum, mirrored, name_digest
-from service.sessions.stores.redis_rows import requests_key
+from service.sessions.stores.redis_rows import requests_key, session_keys
 from service.sessions.stores.verified import VerifiedStore
 from tests.service.sessions.made import TENANT, create, make_commit, make_record
 from tests.service.sessions.stores.flip_targets import TABLES
@@ -114,6 +115,83 @@ async def test_a_broken_chunk_loses_its_session_at_whatever_version_it_is():
     assert found is not None
     assert found.status == "lost"
     assert heard.events == {"lost": 1}
+
+
+class Broken(MemoryStore):
+    """One of its operations finds that a row does not verify, whenever it is asked."""
+
+    operation = ""
+
+    def __getattribute__(self, name):
+        if name == "operation" or name != self.operation:
+            return super().__getattribute__(name)
+
+        async def fail(*_):
+            raise CorruptRow(name)
+
+        return fail
+
+
+OPERATIONS = {
+    "get": (TENANT, "s"),
+    "get_with_state": (TENANT, "s"),
+    "chunks": (TENANT, "s", 0, 9),
+    "key": (TENANT, "s", "k"),
+    "traits": (TENANT, ["s"]),
+    "snapshots": (TENANT, "s"),
+    "snapshot": (TENANT, "s", 1),
+    "commit": (make_commit(make_record()),),
+    "complete": (completed_record(make_record(), 9.0), 0),
+    "forget": (make_record(),),
+    "quarantine": (make_record(),),
+    "bury": (tombstone(make_record(), "deleted", 9.0),),
+}
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+async def test_whatever_finds_a_broken_row_says_that_its_session_is_lost(operation):
+    inner = Broken()
+    store = VerifiedStore(inner, Clock(9.0), Heard())
+    await create(store, make_record(), b"state")
+    inner.operation = operation
+    with pytest.raises(Gone) as caught:
+        await getattr(store, operation)(*OPERATIONS[operation])
+    assert caught.value.code == "session_lost"
+
+
+@pytest.mark.parametrize(
+    ("record", "code"),
+    [
+        (replace(make_record(), ttl_seconds=1.0), "session_expired"),
+        (replace(make_record(), ends_at=8.0), "session_expired"),
+        (replace(make_record(), ttl_seconds=7.0), "session_lost"),
+    ],
+)
+async def test_an_expired_session_with_a_broken_row_begins_no_other_life(record, code):
+    heard, inner = Heard(), Broken()
+    store = VerifiedStore(inner, Clock(9.0), heard)
+    await create(store, record, b"state")
+    inner.operation = "chunks"
+    with pytest.raises(Gone) as caught:
+        await store.chunks(TENANT, "s", 0, 9)
+    assert caught.value.code == code
+    found = await store.get(TENANT, "s")
+    assert (found == record) == (code == "session_expired")
+    assert heard.events == ({} if found == record else {"lost": 1})
+
+
+async def test_forgetting_a_session_that_broke_meanwhile_says_that_it_is_lost(redis_url):
+    """As a beginning does over an id whose session is forgotten."""
+    grave = tombstone(make_record(), "deleted", 9.0)
+    async with VerifiedStore(RedisStore(redis_url), Clock(9.0), Heard()) as store:
+        await create(store, make_record(), b"state")
+        assert await store.bury(grave)
+        with redis.Redis.from_url(redis_url) as client:
+            client.hset(session_keys(TENANT, "s")[0], "incarnation", b"broken")
+        with pytest.raises(Gone) as caught:
+            await store.forget(grave)
+        assert caught.value.code == "session_lost"
+        assert (await store.get(TENANT, "s")).status == "lost"
 
 
 @pytest.fixture

@@ -8,16 +8,18 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
+from structlog.testing import capture_logs
 
 from service.errors import ConfigError, OutOfStorage, Unavailable
 from service.sessions.changes import tombstone
 from service.sessions.origins import Beginning, RequestRecord
 from service.sessions.stores import redis_index as index
+from service.sessions.stores import redis_origins as origins
 from service.sessions.stores import redis_scripts as scripts
 from service.sessions.stores.redis import RedisStore
 from service.sessions.stores.redis_durability import judge
 from service.sessions.stores.redis_rows import DUE, due_member, ids_key, open_key, session_keys
-from tests.redis_server import RedisProcess
+from tests.redis_server import RedisProcess, free_port
 from tests.service.sessions.made import TENANT, create, make_chunk, make_commit, make_record
 from tests.service.sessions.stores.cut_proxy import CutProxy
 from tests.service.sessions.watching import Lag
@@ -107,9 +109,29 @@ async def test_a_promise_that_is_broken_later_is_noticed(store, redis_server):
     with configured(redis_server, appendfsync="no"):
         await store.ping()
         store._opened._inspected_at = float("-inf")  # half a minute later
-        with pytest.raises(Unavailable, match="power failure"):
+        with pytest.raises(Unavailable) as caught:
             await store.ping()
+        assert "power failure" in str(caught.value.__cause__)
+        assert "power failure" not in caught.value.detail
     await store.ping()
+
+
+async def test_callers_are_told_nothing_of_the_server_and_the_log_all_of_it(
+    redis_url, redis_server
+):
+    with redis_server.client() as client:
+        client.execute_command("ACL", "SETUSER", "narrow", "on", ">hunter2", "~none:*", "+@all")
+    address = f"127.0.0.1:{free_port()}"
+    for url, reason in (
+        (f"redis://{address}/0", address.partition(":")[2]),
+        (redis_url.replace("redis://", "redis://narrow:hunter2@"), "permission"),
+    ):
+        async with RedisStore(url) as store:
+            with capture_logs() as logs, pytest.raises(Unavailable) as caught:
+                await store.get(TENANT, "s")
+        assert caught.value.detail == "the session store does not answer"
+        assert reason in logs[-1]["reason"]
+        assert "hunter2" not in str(logs)
 
 
 @pytest.mark.parametrize(
@@ -277,17 +299,36 @@ async def test_of_two_that_take_over_a_key_one_begins(redis_url, redis_server):
         assert sorted(outcomes) == ["begun", "key_taken"]
 
 
-async def test_a_draft_that_nothing_came_of_goes_by_itself(store, redis_server):
+async def test_a_draft_goes_by_itself_at_last(store, redis_server):
+    await origins._lay_out(store._opened, "draft", RECORD, (make_chunk(0),))
+    with redis_server.client() as client:
+        assert 500_000 < client.pttl("draft") <= 600_000
+
+
+@pytest.mark.parametrize("asked", [True, False], ids=["seen before", "found at the end"])
+async def test_a_beginning_that_is_refused_leaves_no_draft(store, redis_server, monkeypatch, asked):
     record = replace(RECORD, next_seq=300)
     chunks = tuple(make_chunk(seq) for seq in range(300))
     assert await store.begin(Beginning(record, b"", chunks=chunks)) == "begun"
     with redis_server.client() as client:
         assert client.keys("*:draft:*") == []
         assert client.pttl(session_keys(TENANT, "s")[2]) == -1
-        again = Beginning(record, b"", chunks=chunks)
-        assert await store.begin(again) == "id_taken"
-        (draft,) = client.keys("*:draft:*")
-        assert 500_000 < client.pttl(draft) <= 600_000
+        client.config_resetstat()
+        if not asked:
+            monkeypatch.setattr(scripts, "MAY_BEGIN", "return ''")
+        gone = Beginning(
+            replace(record, id="t"), b"", source=replace(record, incarnation="another")
+        )
+        fork = Beginning(record, b"", source=record)
+        for again, outcome in (
+            (Beginning(record, b"", chunks=chunks), "id_taken"),
+            (fork, "id_taken"),
+            (gone, "source_gone"),
+        ):
+            assert await store.begin(again) == outcome
+        assert client.keys("*:draft:*") == []
+        # Nothing is copied for what is refused in any case.
+        assert ("cmdstat_pexpire" in client.info("commandstats")) is not asked
     assert await store.chunks(TENANT, "s", 0, 999) == list(chunks)
 
 
@@ -301,6 +342,14 @@ async def test_a_session_whose_draft_went_too_early_does_not_begin(
     assert await store.get(TENANT, "s") is None
     with redis_server.client() as client:
         assert client.keys("*:state") == []
+
+
+async def test_a_beginning_that_fails_leaves_no_draft(store, redis_server, monkeypatch):
+    monkeypatch.setattr(scripts, "BEGIN", "return redis.error_reply('ERR simulated')")
+    with pytest.raises(Unavailable):
+        await store.begin(Beginning(replace(RECORD, next_seq=1), b"", chunks=(make_chunk(0),)))
+    with redis_server.client() as client:
+        assert client.keys("*:draft:*") == []
 
 
 async def test_what_a_crash_left_of_a_beginning_is_cleared_away(store, redis_server):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from service.errors import ConfigError, OutOfStorage, Unavailable
 from service.sessions.changes import tombstone
@@ -232,7 +233,11 @@ def failure(code: int) -> sqlite3.OperationalError:
     ],
 )
 def test_failures_have_public_names(code, expected):
-    assert type(translate(failure(code))) is expected
+    with capture_logs() as logs:
+        told = translate(failure(code))
+    assert type(told) is expected
+    assert "simulated" not in told.detail
+    assert logs[0]["reason"] == "simulated"
     assert is_fatal(failure(code)) == (code == sqlite3.SQLITE_IOERR_WRITE)
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from service.errors import OutOfStorage, Unavailable
 from service.sessions.stores import CorruptRow, SqliteStore
+from service.sessions.stores.sqlite_rows import write_commit
 from tests.service.sessions.made import TENANT, create, make_chunk, make_commit, make_record
 from tests.service.sessions.stores.test_sqlite import failure
 
@@ -135,3 +136,47 @@ async def test_a_transaction_that_fails_fails_all_that_are_in_it(store, monkeypa
             await asyncio.sleep(1.1)  # until it is opened again
         assert await store.get(TENANT, "s0") == make_record("s0")
         assert await store.commit(make_commit(make_record("s0"))) is True
+
+
+@pytest.mark.parametrize("cause", [MemoryError, sqlite3.InterfaceError, OverflowError])
+async def test_none_is_acknowledged_that_was_undone_with_another(store, monkeypatch, cause):
+    """SQLite's want of memory is no `sqlite3.Error`, and rolls back the commits that came before in the group."""
+
+    def write(database, session, commit):
+        if commit.record.id == "s2":
+            raise cause
+        write_commit(database, session, commit)
+
+    commits = [make_commit(make_record(name)) for name in NAMES[:4]]
+    async with Held(store) as held:
+        with monkeypatch.context() as patch:
+            patch.setattr("service.sessions.stores.sqlite_groups.write_commit", write)
+            tasks = [asyncio.create_task(store.commit(commit)) for commit in commits]
+            await asyncio.sleep(0)
+            await held.release()
+            outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    assert {type(outcome) for outcome in outcomes[1:]} == {Unavailable}
+    assert isinstance(outcomes[0], Exception)
+    for commit in commits:
+        assert await store.get(TENANT, commit.record.id) == make_record(commit.record.id)
+        assert await store.commit(commit) is True
+
+
+async def test_a_commit_is_not_blamed_for_the_failure_of_a_later_group(store, monkeypatch):
+    """Two are written in the turn of the first; the turn of the second writes what came after them."""
+    commits = [make_commit(make_record(name)) for name in NAMES[:3]]
+
+    def write(database, session, commit):
+        if commit is commits[2]:
+            raise failure(sqlite3.SQLITE_FULL)
+        write_commit(database, session, commit)
+
+    monkeypatch.setattr("service.sessions.stores.sqlite_groups.write_commit", write)
+    monkeypatch.setattr(store._commits, "_most", 2)
+    async with Held(store) as held:
+        tasks = [asyncio.create_task(store.commit(commit)) for commit in commits]
+        await asyncio.sleep(0)
+        await held.release()
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    assert outcomes[:2] == [True, True]
+    assert isinstance(outcomes[2], OutOfStorage)
