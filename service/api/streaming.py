@@ -36,7 +36,7 @@ class StreamOptions:
         chunk_chars: Longest chunk, in code points.
         encoding: How vectors are written.
         first_seq: Number of the first chunk; None goes on where the session is.
-        if_match: Entity tags of which the session must have one when the stream begins.
+        if_match: Entity tags of which the session must have one when the stream first changes it.
     """
 
     chunk_chars: int
@@ -50,8 +50,8 @@ class SessionStream:
 
     With `first_seq` every chunk has a number: a stream that is sent again replays what was committed.
     Without it the session's next number is taken, and a stranger's equal chunk must not pass for a
-    replay. So each append has a key of its own, which makes a retry after a dead replica safe, and
-    from the second on the condition that nobody has appended since the one before.
+    replay. So each append has the stream's key, which makes a retry after a dead replica safe, and
+    from the second on its number and the condition that nobody has appended since the one before.
 
     Args:
         services: The ports.
@@ -71,6 +71,8 @@ class SessionStream:
         self._meter = RequestContext.of(scope).budget
         self._key = f"stream-{uuid.uuid4().hex}"
         self._last: AppendResult | None = None
+        # Whether the client's condition is still to be checked: a replay of what was there changes nothing.
+        self._untouched = True
         self._next_seq = record.next_seq
         self._chunks = 0
         self._chars = 0
@@ -105,31 +107,39 @@ class SessionStream:
         )
 
     async def _append(self, text: str) -> AppendResult:
-        first_seq = self._options.first_seq
-        numbered = first_seq is not None
+        numbered = self._options.first_seq is not None
         command = AppendCommand(
             self._record.tenant,
             self._record.id,
             (text,),
-            first_seq=None if first_seq is None else first_seq + self._chunks,
+            first_seq=self._seq(),
             if_match=self._condition(),
-            idempotency_key=None if numbered else f"{self._key}-{self._chunks}",
+            idempotency_key=None if numbered else self._key,
+            key_moves=not numbered,
         )
         context = RequestContext.of(self._scope)
         try:
             result = await append_and_charge(context, self._encoder, command)
         except PreconditionFailed as error:
-            if self._last is None:
+            if self._untouched or self._last is None:
                 raise
             raise _overtaken(self._last, error.extras.get("next_seq")) from error
         context.times += result.times
         self._last = result
+        # A replay of what was not there when the stream began is a retry's: its replica died once it was committed.
+        self._untouched = self._untouched and result.answers[0].seq < self._record.next_seq
         self._next_seq = result.next_seq
         return result
 
+    def _seq(self) -> int | None:
+        """Return the number of the next chunk, None for whatever the session expects."""
+        if self._options.first_seq is not None:
+            return self._options.first_seq + self._chunks
+        return None if self._last is None else _following(self._last)
+
     def _condition(self) -> tuple[str, ...] | None:
         """Return the entity tags of which the session must have one at the next append."""
-        if self._last is None:
+        if self._untouched or self._last is None:
             return self._options.if_match
         if self._options.first_seq is not None:
             return None

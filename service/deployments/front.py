@@ -80,7 +80,12 @@ class HttpFront:
         lifetimes = Lifetimes(
             sessions.ttl_seconds, sessions.max_age_seconds, sessions.tombstone_seconds
         )
-        secret = await asyncio.to_thread(load_secret, sessions.state_secret_file, config.data_dir)
+        secret = await asyncio.to_thread(
+            load_secret,
+            sessions.state_secret_file,
+            config.data_dir,
+            shared_store=sessions.backend == "redis",
+        )
         most_bytes = config.limits.import_bytes
         return Services(
             encoders=encoders,

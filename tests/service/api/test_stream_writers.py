@@ -2,12 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import pytest
 
 from service.ports import AppendCommand, AppendResult
 from service.sessions.names import IDEMPOTENCY_KEY
+from service.sessions.retention import Retention
+from service.sessions.stores import MemoryStore
 from tests.service.api.kit import PLAIN, TEXT, events_of, post_stream
+from tests.service.api.reading_kit import ReadingApi, append, begin
 
 Append = Callable[[AppendCommand], Awaitable[AppendResult]]
 
@@ -45,12 +49,16 @@ async def test_with_first_seq_chunks_are_numbered_and_the_condition_is_about_the
 
 
 @pytest.mark.usefixtures("session")
-async def test_without_first_seq_each_append_has_a_key_and_follows_the_last_one(client, commands):
+async def test_without_first_seq_a_stream_has_a_key_and_each_append_follows_the_last_one(
+    client, commands
+):
     events_of(await post_stream(client, TEXT.encode()))
     events_of(await post_stream(client, b"More."))
-    assert {command.first_seq for command in commands} == {None}
+    assert [command.first_seq for command in commands] == [None, 1, 2, None]
     assert [command.if_match for command in commands] == [None, ("fake.1",), ("fake.2",), None]
-    assert len({command.idempotency_key for command in commands}) == 4
+    *first, last = [command.idempotency_key for command in commands]
+    assert (len({*first}), len({*first, last})) == (1, 2)
+    assert all(command.key_moves for command in commands)
     assert all(IDEMPOTENCY_KEY.fullmatch(command.idempotency_key or "") for command in commands)
 
 
@@ -102,3 +110,69 @@ async def test_a_retry_that_finds_a_stranger_after_its_chunk_ends_the_stream(
     assert [event["replayed"] for event in chunks] == [False, True]
     assert error["error"]["code"] == "sequence_conflict"
     assert error["next_seq"] == 3
+
+
+async def test_a_condition_is_about_what_the_stream_adds_and_not_about_what_it_replays():
+    api = ReadingApi()
+    text, half = b"hello world. more texts. the end", ["hello world."]
+    async with api.client() as client:
+        etag = (await begin(client))["etag"]
+        await append(client, "s", *half)
+        now = (await client.get("/v1/sessions/s")).headers["etag"]
+
+        async def stream(tag: str) -> list[dict[str, Any]]:
+            path = "/v1/sessions/s/stream?chunk_chars=12&first_seq=0"
+            headers = {**PLAIN, "if-match": tag}
+            return events_of(await client.post(path, content=text, headers=headers))
+
+        replay, error = await stream(f'"{etag}"')
+        assert replay["replayed"] is True
+        assert (error["event"], error["error"]["code"]) == ("error", "precondition_failed")
+        assert error["next_seq"] == 1
+        *chunks, done = await stream(now)
+        assert [event["replayed"] for event in chunks] == [True] + [False] * (len(chunks) - 1)
+        assert (len(chunks), done["next_seq"]) == (3, 3)
+
+
+async def test_a_retry_of_a_numbered_chunk_holds_no_condition_against_the_next(monkeypatch):
+    api = ReadingApi()
+    appended: Append = api.encoder.append
+
+    async def dying(command: AppendCommand) -> AppendResult:
+        await appended(command)
+        # The answer is lost with its replica, and asked for again.
+        return await appended(command)
+
+    monkeypatch.setattr(api.encoder, "append", dying)
+    async with api.client() as client:
+        etag = (await begin(client))["etag"]
+        events = events_of(
+            await client.post(
+                "/v1/sessions/s/stream?chunk_chars=12&first_seq=0",
+                content=b"hello world. more texts. the end",
+                headers={**PLAIN, "if-match": f'"{etag}"'},
+            )
+        )
+    assert [event["event"] for event in events] == ["chunk", "chunk", "chunk", "done"]
+
+
+async def test_a_stream_leaves_one_key_behind_however_long_it_is():
+    api = ReadingApi(retention=Retention(answers=4))
+    async with api.client() as client:
+        await begin(client)
+        # Ten in a row are alike, and every answer is asked for twice.
+        appended: Append = api.encoder.append
+
+        async def dying(command: AppendCommand) -> AppendResult:
+            first = await appended(command)
+            again = await appended(command)
+            assert again.answers[0].replayed
+            assert again.answers[0].seq == first.answers[0].seq
+            return first
+
+        api.encoder.append = dying  # type: ignore[method-assign]
+        path = "/v1/sessions/s/stream?chunk_chars=10"
+        events = events_of(await client.post(path, content=b"word word " * 50, headers=PLAIN))
+    assert isinstance(api.store, MemoryStore)
+    stored = api.store._sessions["public", "s"]
+    assert (len(events), len(stored.chunks), len(stored.keys)) == (51, 4, 1)

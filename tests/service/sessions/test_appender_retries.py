@@ -5,7 +5,7 @@ import asyncio
 import numpy as np
 import pytest
 
-from service.errors import Conflict, Gone, Unavailable, Unprocessable
+from service.errors import Conflict, Gone, PreconditionFailed, Unavailable, Unprocessable
 from service.ports import ModelInfo
 from tests.service.sessions.bench import TEXTS, Bench, refused, vectors
 from tests.service.sessions.fakes import SHAPE, TENANT, WIDTH, command
@@ -116,3 +116,66 @@ async def test_a_replay_does_not_touch_a_broken_state(bench):
     with pytest.raises(Gone) as caught:
         await restarted.append(command("a", first=0, document=True))
     assert caught.value.code == "session_lost"
+
+
+async def test_a_replay_while_the_session_is_deleted_says_so(bench, monkeypatch):
+    await bench.append(command("a", "b", first=0))
+    inner = bench.store.chunks
+
+    async def chunks(*args):
+        if (await bench.store.get(TENANT, "s")).status == "open":
+            await bench.catalog.delete(TENANT, "s")
+        return await inner(*args)
+
+    monkeypatch.setattr(bench.store, "chunks", chunks)
+    with pytest.raises(Gone) as caught:
+        await bench.append(command("a", first=0))
+    assert caught.value.code == "session_deleted"
+
+
+async def test_a_condition_holds_no_longer_against_the_request_whose_key_shows_that_it_began(bench):
+    etag = (await bench.catalog.get(TENANT, "s")).etag
+    request = command("a", "b", key="k", if_match=(etag,))
+    bench.reader.fail_on = "b"
+    with pytest.raises(Unavailable):
+        await bench.append(request)
+    bench.reader.fail_on = None
+    result = await bench.append(request)
+    assert [(answer.seq, answer.replayed) for answer in result.answers] == [(0, True), (1, False)]
+    # Without a key nothing tells the first half from what another writer read.
+    bench.reader.fail_on = "d"
+    half = command("c", "d", first=2, if_match=(result.etag,))
+    with pytest.raises(Unavailable):
+        await bench.append(half)
+    bench.reader.fail_on = None
+    with pytest.raises(PreconditionFailed) as caught:
+        await bench.append(half)
+    assert caught.value.extras["next_seq"] == 3
+    error = await refused(bench, PreconditionFailed, "x", key="new", if_match=(etag,))
+    assert error.code == "precondition_failed"
+
+
+async def test_a_key_that_moves_stands_for_the_last_request_with_it(bench):
+    request, seq = command("same", key="k", moves=True), 0
+    for seq in range(4):
+        first = await bench.append(request)
+        again = await bench.append(request)
+        assert [answer.seq for answer in (*first.answers, *again.answers)] == [seq, seq]
+        assert (first.answers[0].replayed, again.answers[0].replayed) == (False, True)
+        assert again.etag == first.etag
+        request = command("same", first=seq + 1, key="k", moves=True, if_match=(first.etag,))
+    # A stranger's equal chunk is not the request's, and the condition says so.
+    await bench.append(command("same"))
+    error = await refused(
+        bench,
+        PreconditionFailed,
+        "same",
+        first=seq + 1,
+        key="k",
+        moves=True,
+        if_match=(first.etag,),
+    )
+    assert error.extras["next_seq"] == seq + 2
+    kept = await bench.store.key(TENANT, "s", "k")
+    assert kept is not None
+    assert kept.first_seq == seq

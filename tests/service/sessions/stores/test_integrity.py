@@ -8,10 +8,11 @@ import pytest
 import redis
 
 from service.errors import Gone
+from service.sessions.changes import completed_record, tombstone
 from service.sessions.origins import Beginning, BeginOutcome, RequestRecord, SessionTraits
-from service.sessions.protocol import completed_record, tombstone
-from service.sessions.stores import CorruptRow, MemoryStore, RedisStore, open_store
+from service.sessions.stores import CorruptRow, MemoryStore, open_store
 from service.sessions.stores.checksum import Value, checksum, mirrored, name_digest
+from service.sessions.stores.redis import RedisStore
 from service.sessions.stores.redis_rows import requests_key, session_keys
 from service.sessions.stores.verified import VerifiedStore
 from tests.service.sessions.made import TENANT, create, make_commit, make_record
@@ -191,7 +192,9 @@ async def test_forgetting_a_session_that_broke_meanwhile_says_that_it_is_lost(re
         with pytest.raises(Gone) as caught:
             await store.forget(grave)
         assert caught.value.code == "session_lost"
-        assert (await store.get(TENANT, "s")).status == "lost"
+        found = await store.get(TENANT, "s")
+        assert found is not None
+        assert found.status == "lost"
 
 
 @pytest.fixture

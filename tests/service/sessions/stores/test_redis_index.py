@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from service.errors import Unavailable
-from service.sessions.protocol import tombstone
-from service.sessions.stores import RedisStore
+from service.sessions.changes import tombstone
 from service.sessions.stores import redis_index as index
+from service.sessions.stores.redis import RedisStore
 from service.sessions.stores.redis_rows import DUE, due_member, ids_key, session_keys
 from tests.service.sessions.made import TENANT, create, make_commit, make_record
 

@@ -3,7 +3,7 @@
 import pytest
 
 from service.errors import ConfigError
-from service.sessions.stores import RedisStore
+from service.sessions.stores.redis import RedisStore
 from service.sessions.stores.redis_topology import count_shards
 from tests.service.sessions.made import create, make_record
 
