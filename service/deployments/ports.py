@@ -9,7 +9,7 @@ from ray.exceptions import RayActorError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
 
-from service.errors import Unavailable
+from service.errors import OUTCOME_UNKNOWN, OutcomeUnknown, Unavailable
 from service.failpoints import reach
 from service.ports import (
     AppendCommand,
@@ -46,6 +46,10 @@ class Patience:
     short: float = 4.0
     between_pings: float = 5.0
     silence: float = 20.0
+
+
+class _FellSilent(Unavailable):
+    """A model that had begun a call and then gave no sign of life."""
 
 
 class RayEncoder:
@@ -104,6 +108,9 @@ class RayEncoder:
 
         Tried again once if the replica dies and the command says which chunks it means: with `first_seq` or a
         key, what was committed is replayed and what was not is done.
+
+        Raises:
+            OutcomeUnknown: the command does not say so, and its replica died or fell silent with it.
         """
         owner = self._owner(command)
         repeatable = command.first_seq is not None or command.idempotency_key is not None
@@ -150,13 +157,11 @@ class RayEncoder:
     async def _call(self, start: Callable[[], Awaitable[Result]], *, repeatable: bool) -> Result:
         try:
             return await self._watched(start())
-        except RayActorError as error:
+        except (RayActorError, _FellSilent) as error:
             if not repeatable:
-                raise Unavailable(
-                    "model_unavailable",
-                    f"the replica of model {self._model!r} that read this request died; whether chunks were "
-                    "committed is not known: read the session's next_seq before you send them again",
-                ) from error
+                raise self._unknown() from error
+            if isinstance(error, _FellSilent):
+                raise
         try:
             return await self._watched(start())
         except RayActorError as error:
@@ -172,7 +177,7 @@ class RayEncoder:
                 if done:
                     return await task
                 silent_s = 0.0 if await self._answers() else silent_s + self._ping_round_s
-            raise self._silent()
+            raise _FellSilent(*self._silent().args)
         except (BackPressureError, DeploymentUnavailableError) as error:
             raise self._silent() from error
         finally:
@@ -199,6 +204,14 @@ class RayEncoder:
             DeploymentUnavailableError,
         ) as error:
             raise self._silent() from error
+
+    def _unknown(self) -> OutcomeUnknown:
+        return OutcomeUnknown(
+            OUTCOME_UNKNOWN,
+            f"the replica of model {self._model!r} that read this request died or fell silent; whether chunks were "
+            "committed is not known: read the session's next_seq before you send them again, and number them with "
+            "first_seq or send an Idempotency-Key, so that sending them again is safe",
+        )
 
     def _silent(self) -> Unavailable:
         return Unavailable(

@@ -8,7 +8,7 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from service.errors import Conflict, Gone, InternalError, ServiceError
+from service.errors import Conflict, Gone, InternalError, ServiceError, Unavailable
 from service.failpoints import reach
 from service.ports import AppendCommand, AppendResult, ChunkAnswer, StageTimes
 from service.redaction import session_hash
@@ -18,6 +18,7 @@ from service.sessions.append_tools import AppendTools
 from service.sessions.codec import MemoryShape, StateArrays, document_vector
 from service.sessions.records import ChunkRecord, KeyRecord, SessionRecord
 from service.sessions.recovery import known
+from service.sessions.refusals import sent_twice_read_twice
 from service.sessions.state import SessionState
 from service.sessions.stores.base import Commit
 
@@ -89,6 +90,8 @@ class AppendRun:
 
     async def _placed(self, error: ServiceError) -> ServiceError:
         """Return the error with how far the session came, where that can be told."""
+        if isinstance(error, Unavailable) and not self._numbered and self._may_have_moved():
+            error = sent_twice_read_twice(error)
         if self._in_doubt:
             self._record = None
             # The caller is to hear of the first error, not of one more, and soon also where the store hangs.
@@ -155,6 +158,10 @@ class AppendRun:
     def _untouched(self) -> bool:
         """Whether this request has not committed anything yet."""
         return all(answer.replayed for answer in self._answers)
+
+    def _may_have_moved(self) -> bool:
+        """Whether something of this request is, or may be, committed."""
+        return self._in_doubt or not self._untouched()
 
     async def _apply(self, record: SessionRecord, index: int) -> SessionRecord | None:
         """Read and commit one chunk; None if another owner of the session was faster."""

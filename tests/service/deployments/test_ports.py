@@ -4,10 +4,11 @@ from typing import Any, cast
 import numpy as np
 import pytest
 from ray.exceptions import ActorDiedError, ActorUnavailableError
+from ray.serve.exceptions import BackPressureError
 from ray.serve.handle import DeploymentHandle
 
 from service.deployments.ports import Patience, RayEncoder
-from service.errors import Conflict, ServiceError, Unavailable
+from service.errors import Conflict, OutcomeUnknown, ServiceError, Unavailable
 from service.ports import (
     AppendCommand,
     AppendResult,
@@ -115,9 +116,29 @@ async def test_only_an_append_that_names_its_chunks_is_repeated(
     if asked == 2:
         assert await port.append(command) is APPENDED
     else:
-        with pytest.raises(Unavailable, match="next_seq"):
+        with pytest.raises(OutcomeUnknown, match="next_seq"):
             await port.append(command)
     assert handle.calls == [("append", "t/s", (command,), {})] * asked
+
+
+@pytest.mark.parametrize(
+    ("first_seq", "code"), [(None, "outcome_unknown"), (0, "model_unavailable")]
+)
+async def test_an_append_whose_replica_fell_silent_may_have_been_done(
+    first_seq: int | None, code: str
+) -> None:
+    port, handle = port_over(append=forever, ping=forever)
+    with pytest.raises(Unavailable) as caught:
+        await port.append(AppendCommand("t", "s", ("a",), first_seq=first_seq))
+    assert caught.value.code == code
+    assert handle.count("append") == 1
+
+
+async def test_an_append_that_no_replica_took_was_not_done() -> None:
+    port, _ = port_over(append=dies(1, APPENDED, BackPressureError(1, 1)))
+    with pytest.raises(Unavailable) as caught:
+        await port.append(AppendCommand("t", "s", ("a",)))
+    assert caught.value.code == "model_unavailable"
 
 
 async def test_sessions_are_asked_where_their_state_is_and_again_after_a_death() -> None:
