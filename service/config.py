@@ -18,6 +18,7 @@ from service.config_access import AuthConfig, EdgeConfig, RateLimits, is_loopbac
 from service.config_access import FrozenSection as _Frozen
 from service.config_sessions import SessionsConfig
 from service.errors import ConfigError
+from service.redaction import bare_yaml_error
 
 ENV_PREFIX = "LONGSTREAM_"
 ENV_NESTING = "__"
@@ -209,7 +210,7 @@ def _read_yaml(file: Path) -> dict[str, Any]:
     try:
         tree = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"cannot read {file}: {error}") from error
+        raise ConfigError(f"cannot read {file}: {bare_yaml_error(error)}") from error
     if tree is None:
         return {}
     if not isinstance(tree, dict):
@@ -227,7 +228,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
         try:
             value = yaml.safe_load(text)
         except yaml.YAMLError as error:
-            raise ConfigError(f"{name}: not a YAML value: {error}") from error
+            raise ConfigError(f"{name}: not a YAML value: {bare_yaml_error(error)}") from error
         _check_key(name, path)
         for key in reversed(path):
             value = {key: value}

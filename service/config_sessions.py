@@ -3,11 +3,14 @@
 import re
 from pathlib import Path
 from typing import Final, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 REDIS_SCHEMES: Final = ("redis", "rediss", "unix")
+
+_USER_PASSWORD: Final = re.compile(r"^(\w+:/*[^:@]*):.*@", re.DOTALL)
+"""To the last `@`: a password that was not percent-encoded may hold any character, also one that parsers stop at."""
+_QUERY_PASSWORD: Final = re.compile(r"([?&][^=&]*password=)[^&]*", re.IGNORECASE)
 
 
 class SessionsConfig(BaseModel):
@@ -15,7 +18,9 @@ class SessionsConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    store: str = Field(default="sqlite", pattern=r"^(sqlite(:.+)?|(redis|rediss)://.+|unix:///.+)$")
+    store: str = Field(
+        default="sqlite", pattern=r"^(sqlite(:.+)?|(redis|rediss)://.+|unix:///.+)$", repr=False
+    )
     """`sqlite` (a file in the data directory) or `sqlite:PATH`, for the processes of one machine; for several machines
     a Redis or Valkey server: `redis://[USER:PASSWORD@]HOST:PORT/DB`, `rediss://` with TLS, or `unix:///SOCKET`."""
     durability: Literal["committed", "relaxed"] = "committed"
@@ -69,7 +74,6 @@ class SessionsConfig(BaseModel):
 
 
 def without_password(url: str) -> str:
-    """Return a URL as it may be shown."""
-    password = urlsplit(url).password
-    shown = url if password is None else url.replace(f":{password}@", ":***@")
-    return re.sub(r"([?&]password=)[^&]*", r"\1***", shown)
+    """Return a URL as it may be shown, also one that cannot be read: it may hold a password all the same."""
+    shown = _QUERY_PASSWORD.sub(r"\1***", url)
+    return _USER_PASSWORD.sub(r"\1:***@", shown)

@@ -29,6 +29,9 @@ MODEL_FAILED: Final = "model_failed"
 OUTCOME_UNKNOWN: Final = "outcome_unknown"
 """Code of an append without number or key that was committed in part, or perhaps."""
 
+READ_TOKENS: Final = "read_tokens"
+"""Extra of an append that failed: how many tokens were read for it. They count like those of one that did not."""
+
 
 class ConfigError(Exception):
     """The service cannot start with this configuration; the message says which key and why."""

@@ -10,6 +10,8 @@ import traceback
 from types import TracebackType
 from typing import Final
 
+import yaml
+
 _HASH_BYTES: Final = 8
 _salt = secrets.token_bytes(32)
 
@@ -41,6 +43,14 @@ def bare_trace(
     lines = [] if error is None else _causes(error)
     lines += ["Traceback (most recent call last):\n", *traceback.format_tb(trace)]
     return "".join([*lines, _name(kind, error)])
+
+
+def bare_yaml_error(error: Exception) -> str:
+    """Return what is wrong with a YAML text and where, without the line that PyYAML quotes: it may hold a secret."""
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        return "it is not YAML" if isinstance(error, yaml.YAMLError) else str(error)
+    mark = error.problem_mark
+    return f"{error.problem}, line {mark.line + 1}, column {mark.column + 1}"
 
 
 def _causes(error: BaseException) -> list[str]:

@@ -47,6 +47,10 @@ class CatalogPort(Protocol):
         """Return an open session; raises `NotFound` or `Gone`."""
         ...
 
+    async def count(self, tenant: str) -> int:
+        """Return how many open sessions a tenant has."""
+        ...
+
     async def list(self, tenant: str, after: str | None, limit: int) -> list[SessionRecord]:
         """Return open sessions by ascending id, those after `after`, at most `limit`."""
         ...

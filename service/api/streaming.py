@@ -14,6 +14,7 @@ from service.api.answers import chunk_json
 from service.api.context import RequestContext
 from service.api.dependencies import refuse_while_draining
 from service.api.problems import problem_body, public_error
+from service.api.quotas import append_and_charge
 from service.api.services import Services
 from service.api.text_stream import split_stream
 from service.api.vectors import to_json
@@ -114,15 +115,14 @@ class SessionStream:
             if_match=self._condition(),
             idempotency_key=None if numbered else f"{self._key}-{self._chunks}",
         )
+        context = RequestContext.of(self._scope)
         try:
-            result = await self._encoder.append(command)
+            result = await append_and_charge(context, self._encoder, command)
         except PreconditionFailed as error:
             if self._last is None:
                 raise
             raise _overtaken(self._last, error.extras.get("next_seq")) from error
-        context = RequestContext.of(self._scope)
         context.times += result.times
-        context.charge(sum(answer.tokens for answer in result.answers if not answer.replayed))
         self._last = result
         self._next_seq = result.next_seq
         return result

@@ -15,7 +15,7 @@ def check_config(
     """Print the resolved configuration as YAML; exit with 1 if the service could not start with it.
 
     Command line goes before LONGSTREAM_* variables, before the file, before defaults. What it prints is a
-    valid configuration file.
+    valid configuration file, but for the password of a store, which it does not show.
     """
     import yaml  # noqa: PLC0415 - commands import when they run
 
@@ -32,5 +32,7 @@ def check_config(
             check_model(model.attention, model.weights, model.adapter)
         except WeightsError as error:
             raise ConfigError(f"model {model.id}: {error}") from error
-    text = yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    shown = settings.model_dump(mode="json")
+    shown["sessions"]["store"] = settings.sessions.shown_store
+    text = yaml.safe_dump(shown, sort_keys=False, allow_unicode=True)
     typer.echo(text, nl=False)

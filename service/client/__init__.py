@@ -15,6 +15,7 @@ from service.client.copy_results import (
     StatelessState,
 )
 from service.client.core import RetryPolicy
+from service.client.encoding_results import Embeddings, Model
 from service.client.errors import (
     Conflict,
     Gone,
@@ -34,8 +35,6 @@ from service.client.results import (
     AppendResult,
     Chunk,
     Document,
-    Embeddings,
-    Model,
     Session,
     SessionPage,
 )

@@ -7,21 +7,20 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
-from service.client import flows, session_flows
+from service.client import flows
 from service.client.copy_calls import AsyncCopyCalls
 from service.client.core import DEFAULT_RETRY, Action, Flow, Outcome, Pause, RetryPolicy
 from service.client.duplex_async import AsyncDuplexTransport
+from service.client.encoding_results import Embeddings, Model
 from service.client.errors import error_of_response
 from service.client.events import EventReader, StreamEvent
 from service.client.results import (
     AppendResult,
     Document,
-    Embeddings,
-    Model,
     Session,
     SessionPage,
 )
-from service.client.session_results import QueryResult, SecondLook
+from service.client.session_calls import AsyncSessionCalls
 from service.client.settings import DEFAULT_TIMEOUT_S, DEFAULT_URL, STREAM_HEADERS, options
 from service.client.token_calls import AsyncTokenCalls
 from service.client.wire import Text, encoded_async
@@ -29,7 +28,7 @@ from service.client.wire import Text, encoded_async
 T = TypeVar("T")
 
 
-class AsyncLongstreamClient(AsyncTokenCalls, AsyncCopyCalls):
+class AsyncLongstreamClient(AsyncTokenCalls, AsyncSessionCalls, AsyncCopyCalls):
     """Talks to a longstream service from asyncio; the twin of `LongstreamClient`.
 
     Every call that may be repeated is, until `retry.retry_for_s` seconds after it first failed: connection
@@ -186,31 +185,6 @@ class AsyncLongstreamClient(AsyncTokenCalls, AsyncCopyCalls):
         except httpx.RequestError as error:
             raise reader.interrupted(str(error)) from error
         reader.finish()
-
-    async def complete(self, session_id: str) -> Session:
-        """Let a session take no more chunks, for ever; it stays readable. `append` is then a `Conflict`."""
-        return await self._run(session_flows.complete(session_id, self._retry))
-
-    async def second_look(
-        self, session_id: str, chunks: Sequence[str], first_seq: int
-    ) -> SecondLook:
-        """Complete a session and encode chunks of it again, now against the memory of the whole document.
-
-        `Conflict` if a text is not the one that was appended under its number. May be called for other chunks after.
-        """
-        return await self._run(
-            session_flows.second_look(session_id, chunks, first_seq, self._retry)
-        )
-
-    async def query(
-        self, session_id: str, texts: Sequence[str], top_k: int | None = None
-    ) -> QueryResult:
-        """Ask a session: the vector of each question, and what the session remembers for it; nothing is written.
-
-        The vectors are those of `embed`, so one index serves all sessions. A question over the window is `Invalid`. A
-        session with an index also finds its `top_k` nearest chunks, 10 unless it is said.
-        """
-        return await self._run(session_flows.query(session_id, texts, top_k, self._retry))
 
     async def document(self, session_id: str) -> Document:
         """Return the running document vector."""

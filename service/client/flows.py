@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from service.client.core import Answer, Call, Flow, RetryPolicy, encoded_json, exchange, parsed
+from service.client.encoding_results import Embeddings, Model
 from service.client.errors import (
     Conflict,
     Gone,
@@ -18,8 +19,6 @@ from service.client.paths import model_path, query_text, session_path
 from service.client.results import (
     AppendResult,
     Document,
-    Embeddings,
-    Model,
     Session,
     SessionPage,
 )

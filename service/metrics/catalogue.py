@@ -44,7 +44,6 @@ REJECT_REASONS: Final = (
 )
 STREAM_ERROR_CODES: Final = ("400", "408", "409", "410", "500", "503", "507")
 STORE_OPERATIONS: Final = (
-    "create",
     "begin",
     "request",
     "traits",
@@ -59,6 +58,7 @@ STORE_OPERATIONS: Final = (
     "bury",
     "quarantine",
     "due",
+    "count",
     "forget",
     "list",
     "ping",

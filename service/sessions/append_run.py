@@ -8,7 +8,14 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from service.errors import Conflict, Gone, InternalError, ServiceError, Unavailable
+from service.errors import (
+    READ_TOKENS,
+    Conflict,
+    Gone,
+    InternalError,
+    ServiceError,
+    Unavailable,
+)
 from service.failpoints import reach
 from service.ports import AppendCommand, AppendResult, ChunkAnswer, StageTimes
 from service.redaction import session_hash
@@ -57,9 +64,10 @@ class AppendRun:
         self._kept: dict[int, ChunkRecord] = {}
         self._answers: list[ChunkAnswer] = []
         self._times = StageTimes()
+        self._read_tokens = 0
 
     async def run(self) -> AppendResult:
-        """Read every chunk; an error says with `next_seq` how far the session came.
+        """Read every chunk; an error says with `next_seq` how far the session came, with `read_tokens` what it cost.
 
         Raises:
             ServiceError: As `service.ports.EncoderPort.append`; `InternalError` for what has no name.
@@ -100,6 +108,8 @@ class AppendRun:
                     self._record = await self._tools.store.get(
                         self._command.tenant, self._command.session_id
                     )
+        if self._read_tokens:
+            error = error.with_extras(**{READ_TOKENS: self._read_tokens})
         return error if self._record is None else error.with_extras(next_seq=self._record.next_seq)
 
     async def _refresh(self) -> SessionRecord:
@@ -173,6 +183,7 @@ class AppendRun:
             return None
         reading = await tools.reader.read(self._command.chunks[index], state.memory)
         self._times += reading.times
+        self._read_tokens += reading.tokens
         after = state.after(reading)
         chunk = chunk_record(record, self._digests[index], reading)
         blob = after.encode()

@@ -25,7 +25,7 @@ _DELETE_TRIES = 8
 
 
 class SessionCatalog:
-    """Creates, finds, lists, completes and deletes sessions.
+    """Begins, finds, lists, completes and deletes sessions.
 
     Args:
         store: Where sessions live; open.
@@ -47,18 +47,6 @@ class SessionCatalog:
         self._recovery = Recovery(store, clock, self._observer)
         self._completion = Completion(store, clock, self._observer)
         self._beginnings = Beginnings(store, self._observer, clock, lifetimes)
-
-    async def create(
-        self,
-        tenant: str,
-        model: ModelInfo,
-        session_id: str | None = None,
-        metadata: str = "{}",
-        ttl_seconds: float | None = None,
-    ) -> SessionRecord:
-        """Begin a session whose request has no key; see `begin`."""
-        wish = Wish(session_id, metadata, ttl_seconds=ttl_seconds)
-        return (await self.begin(tenant, model, wish)).record
 
     async def begin(
         self, tenant: str, model: ModelInfo, wish: Wish, traits: SessionTraits = NO_TRAITS
@@ -128,6 +116,10 @@ class SessionCatalog:
                 break
             after = page[-1].id
         return found[:limit]
+
+    async def count(self, tenant: str) -> int:
+        """Return how many open sessions a tenant has."""
+        return await self._store.count(tenant, self._clock())
 
     async def document(
         self, tenant: str, session_id: str

@@ -23,6 +23,7 @@ from service.sessions.stores.forwarding import ForwardingStore
 from tests.chaos.checker import Folded
 from tests.chaos.client import Answer, Client, Habits, Refused, Request, Unanswered
 from tests.chaos.history import Link, Operation, Told, fingerprint
+from tests.service.sessions.begun import begin_session
 from tests.service.sessions.bench import STATE_BYTES
 from tests.service.sessions.fakes import INFO, TENANT, WIDTH, FakeReader
 
@@ -155,7 +156,7 @@ async def run_group(
     workers = []
     catalog = SessionCatalog(owners.store)
     for session in sessions:
-        await catalog.create(TENANT, INFO, session)
+        await begin_session(catalog, TENANT, INFO, session)
         workers.append(
             [Client(f"{session}.{who}", session, owners, rng, Habits()) for who in range(clients)]
         )

@@ -11,7 +11,7 @@ from models.memory import MEMORY_RULES
 from models.variants import variants
 from service.config import ModelConfig, ServiceConfig, client_api_key, load_config
 from service.config_access import EdgeConfig
-from service.config_sessions import SessionsConfig
+from service.config_sessions import SessionsConfig, without_password
 from service.errors import ConfigError
 
 KEYS = {
@@ -170,6 +170,36 @@ def test_where_sessions_live(store: str, backend: str):
     config = SessionsConfig(store=store)
     assert config.backend == backend
     assert "secret" not in config.shown_store
+    assert "user:secret" not in repr(config)
+
+
+@pytest.mark.parametrize(
+    ("store", "shown"),
+    [
+        ("redis://host:6379/0", "redis://host:6379/0"),
+        ("redis://:secret@host/0", "redis://:***@host/0"),
+        ("rediss://user:secret@host:6380/1", "rediss://user:***@host:6380/1"),
+        ("redis://user:s:e/c?r#e[t@x@host/1", "redis://user:***@host/1"),
+        ("redis://user:secret@[::1/1", "redis://user:***@[::1/1"),
+        ("redis:/user:secret@host", "redis:/user:***@host"),
+        ("redis://host?Password=s@c&ssl_password=x&db=1", "redis://host?Password=***&ssl_password=***&db=1"),
+        ("unix:///run/r.sock?password=secret", "unix:///run/r.sock?password=***"),
+        ("sqlite:/data/a@b.db", "sqlite:/data/a@b.db"),
+    ],
+)  # fmt: skip
+def test_a_password_is_masked_also_where_the_url_cannot_be_read(store: str, shown: str):
+    assert without_password(store) == shown
+
+
+def test_a_file_that_is_not_yaml_is_not_quoted(tmp_path: Path, monkeypatch):
+    text = "port: 1\nsessions: {store: redis://user:secret@host/0: }}\n"
+    with pytest.raises(ConfigError, match="line 2, column") as caught:
+        load_config(write(tmp_path, text))
+    assert "secret" not in str(caught.value)
+    monkeypatch.setenv("LONGSTREAM_SESSIONS__STORE", "[redis://user:secret@host/0")
+    with pytest.raises(ConfigError, match="LONGSTREAM_SESSIONS__STORE: not a YAML value") as caught:
+        load_config()
+    assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from service.api.dependencies import (
 )
 from service.api.limits import at_most
 from service.api.openapi import json_request
-from service.api.quotas import within_budget
+from service.api.quotas import append_and_charge, within_budget
 from service.api.services import Services
 from service.api.vectors import encode_vector, json_response
 from service.ports import AppendCommand, AppendResult
@@ -53,9 +53,8 @@ async def append_chunks(
         idempotency_key=conditions.idempotency_key,
         want_document="document" in body.members,
     )
-    result = await services.session_encoder(record).append(command)
+    result = await append_and_charge(context, services.session_encoder(record), command)
     context.times += result.times
-    context.charge(sum(chunk.tokens for chunk in result.answers if not chunk.replayed))
     answer: dict[str, Any] = {
         "object": "append",
         "session_id": session_id,

@@ -85,16 +85,12 @@ class SessionStore(Protocol):
         """Close the store."""
         ...
 
-    async def create(self, record: SessionRecord, state: bytes) -> bool:
-        """Insert a session; False and no change if (tenant, id) is known, tombstones included."""
-        ...
-
     async def begin(self, beginning: Beginning) -> BeginOutcome:
-        """Insert a session with all that comes with it; `create` is the plainest case.
+        """Insert a session with all that comes with it.
 
         `key_taken` if the tenant has used the request's key for a session that is not forgotten, also for one that is
-        over; `source_gone` if the source is not open or of another incarnation; `id_taken` where `create` is False.
-        What does not verify is the source's.
+        over; `source_gone` if the source is not open or of another incarnation; `id_taken` if (tenant, id) is known,
+        tombstones included. What does not verify is the source's.
         """
         ...
 
@@ -184,6 +180,13 @@ class SessionStore(Protocol):
         """Return a tenant's open sessions by ascending id, those after `after`, at most `limit`.
 
         Fewer mean that there are no more. Records that do not verify are left out: who asks for one by its id is told.
+        """
+        ...
+
+    async def count(self, tenant: str, now: float) -> int:
+        """Return how many of a tenant's sessions are open and have not expired at `now`, without reading them.
+
+        Those that do not verify count until they are found to be lost.
         """
         ...
 

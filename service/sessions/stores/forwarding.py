@@ -31,10 +31,6 @@ class ForwardingStore:
     async def __aexit__(self, *exc: object) -> None:
         await self._store.__aexit__(*exc)
 
-    async def create(self, record: SessionRecord, state: bytes) -> bool:
-        """See `SessionStore.create`."""
-        return await self._around("create", lambda: self._store.create(record, state))
-
     async def begin(self, beginning: Beginning) -> BeginOutcome:
         """See `SessionStore.begin`."""
         return await self._around("begin", lambda: self._store.begin(beginning))
@@ -108,6 +104,10 @@ class ForwardingStore:
     async def list(self, tenant: str, after: str | None, limit: int) -> list[SessionRecord]:
         """See `SessionStore.list`."""
         return await self._around("list", lambda: self._store.list(tenant, after, limit))
+
+    async def count(self, tenant: str, now: float) -> int:
+        """See `SessionStore.count`."""
+        return await self._around("count", lambda: self._store.count(tenant, now))
 
     async def ping(self) -> None:
         """See `SessionStore.ping`."""

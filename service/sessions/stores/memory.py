@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
+from service.sessions.lifetimes import is_expired
 from service.sessions.origins import (
     NO_TRAITS,
     Beginning,
@@ -42,10 +43,6 @@ class MemoryStore:
 
     async def __aexit__(self, *exc: object) -> None:
         """Close the store."""
-
-    async def create(self, record: SessionRecord, state: bytes) -> bool:
-        """See `SessionStore.create`."""
-        return await self.begin(Beginning(record, state)) == "begun"
 
     async def begin(self, beginning: Beginning) -> BeginOutcome:
         """See `SessionStore.begin`."""
@@ -198,6 +195,15 @@ class MemoryStore:
             key=lambda record: record.id,
         )
         return records[:limit]
+
+    async def count(self, tenant: str, now: float) -> int:
+        """See `SessionStore.count`."""
+        return sum(
+            owner == tenant
+            and session.record.status == "open"
+            and not is_expired(session.record, now)
+            for (owner, _), session in self._sessions.items()
+        )
 
     async def ping(self) -> None:
         """See `SessionStore.ping`."""

@@ -58,10 +58,6 @@ class RedisStore:
         if server is not None:
             await server.close()
 
-    async def create(self, record: SessionRecord, state: bytes) -> bool:
-        """See `SessionStore.create`."""
-        return await self.begin(Beginning(record, state)) == "begun"
-
     async def begin(self, beginning: Beginning) -> BeginOutcome:
         """See `SessionStore.begin`."""
         record, request, seen = beginning.record, beginning.request, origins.Held()
@@ -175,7 +171,7 @@ class RedisStore:
             rows.read_session(fields, *name)
         except CorruptRow:
             found = tuple(field or b"" for field in fields)
-            values = (*found, record.incarnation, record.version)
+            values = (*found, record.incarnation, record.version, record.id)
             done = await self._script(scripts.QUARANTINE, *name, values)
             await self._server.call(lambda redis: index.close(redis, record))
             return bool(done)
@@ -190,9 +186,9 @@ class RedisStore:
         name = (record.tenant, record.id)
         # First: afterwards the id is free, and what is removed may be another session's.
         await self._server.call(lambda redis: index.remove(redis, *name))
-        values: list[Argument] = [record.incarnation, record.version, record.status]
+        values: list[Argument] = [record.incarnation, record.version, record.status, record.id]
         values += await self._begun_by(*name)
-        keys = (*rows.session_keys(*name), rows.requests_key(record.tenant))
+        keys = (*rows.script_keys(*name), rows.requests_key(record.tenant))
         forgotten = bool(await self._server.script(scripts.FORGET, keys, values))
         if not forgotten and (found := await self.get(*name)) is not None:
             await self._server.call(lambda redis: index.add(redis, found))
@@ -203,6 +199,12 @@ class RedisStore:
         return await self._server.call(
             lambda redis: index.open_sessions(redis, tenant, after, limit)
         )
+
+    async def count(self, tenant: str, now: float) -> int:
+        """See `SessionStore.count`."""
+        name = rows.open_key(tenant)
+        found: Any = await self._server.call(lambda redis: redis.zcount(name, f"({now!r}", "+inf"))
+        return int(found)
 
     async def ping(self) -> None:
         """See `SessionStore.ping`."""
@@ -232,7 +234,7 @@ class RedisStore:
     async def _script(
         self, source: str, tenant: str, session_id: str, values: Sequence[Argument] = ()
     ) -> Any:
-        return await self._server.script(source, rows.session_keys(tenant, session_id), values)
+        return await self._server.script(source, rows.script_keys(tenant, session_id), values)
 
     async def _begun_by(self, tenant: str, session_id: str) -> tuple[str, ...]:
         """Return both names of the key of the request that began a session, none if it had none."""

@@ -23,9 +23,11 @@ from service.sessions.stores.redis_rows import (
     FIELDS,
     due_member,
     ids_key,
+    open_key,
     read_session,
     session_keys,
 )
+from service.sessions.stores.redis_scripts import DROPPED
 
 T = TypeVar("T")
 Name = tuple[str, str]
@@ -120,6 +122,9 @@ async def due_sessions(redis: Redis, now: float, limit: int) -> list[Name]:
 async def _put_right(redis: Redis, name: Name, record: SessionRecord | None) -> None:
     if record is None:
         await remove(redis, *name)
+        tenant, session_id = name
+        keys = (session_keys(*name)[0], open_key(tenant))
+        await redis.register_script(DROPPED)(keys=keys, args=(session_id,))
         [again] = await _records(redis, [name])
         if isinstance(again, SessionRecord):
             # It was begun at this very moment.

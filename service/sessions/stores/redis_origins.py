@@ -85,6 +85,7 @@ async def begin(server: RedisServer, beginning: Beginning, seen: Held) -> BeginO
         record = await _copy(server, draft, record, source) or record
     holder = keys[0] if source is None else rows.session_keys(source.tenant, source.id)[0]
     others = (rows.requests_key(record.tenant), draft, holder, seen.holder or keys[0])
+    all_keys = (*rows.script_keys(record.tenant, record.id), *others)
     claim: tuple[str | bytes, ...] = ("",) * 7
     if request is not None:
         names = (request.key, mirrored(request.key))
@@ -104,7 +105,7 @@ async def begin(server: RedisServer, beginning: Beginning, seen: Held) -> BeginO
         record.kept_from,
         record.next_seq - record.kept_from,
     )
-    outcome = (await server.script(scripts.BEGIN, (*keys, *others), values)).decode()
+    outcome = (await server.script(scripts.BEGIN, all_keys, values)).decode()
     if outcome == "draft_gone":
         raise Unavailable("store_unavailable", "the session store was too slow; nothing was stored")
     return cast("BeginOutcome", outcome)
@@ -116,7 +117,7 @@ async def _copy(
     """Lay out the kept chunks of a source; return the record that goes with them, None if the source is gone."""
     name, after = (source.tenant, source.id), 0
     while True:
-        fields, pairs = await server.script(scripts.CHUNKS, rows.session_keys(*name), (after, PAGE))
+        fields, pairs = await server.script(scripts.CHUNKS, rows.script_keys(*name), (after, PAGE))
         found = rows.read_session(fields, *name)
         if found is None or (found.incarnation, found.status) != (source.incarnation, "open"):
             return None

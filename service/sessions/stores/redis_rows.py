@@ -36,6 +36,16 @@ def session_keys(tenant: str, session_id: str) -> tuple[str, str, str, str, str]
     return f"{stem}:record", f"{stem}:state", f"{stem}:chunks", f"{stem}:keys", f"{stem}:snapshots"
 
 
+def script_keys(tenant: str, session_id: str) -> tuple[str, ...]:
+    """Return the keys every script begins with: a session's, and that of the tenant's open sessions."""
+    return (*session_keys(tenant, session_id), open_key(tenant))
+
+
+def open_key(tenant: str) -> str:
+    """Return the key of a tenant's open sessions by the time at which they expire; scripts keep it as they write."""
+    return f"{PREFIX}{{{quote(tenant, safe='')}}}:open"
+
+
 def ids_key(tenant: str) -> str:
     """Return the key of a tenant's session ids, in order; a hint, the records decide."""
     return f"{PREFIX}ids:{quote(tenant, safe='')}"
@@ -51,11 +61,14 @@ def requests_key(tenant: str) -> str:
     return f"{PREFIX}{{{quote(tenant, safe='')}}}:requests"
 
 
-def pack_session(record: SessionRecord) -> tuple[str, int, str, bytes, int | str]:
+def pack_session(
+    record: SessionRecord,
+) -> tuple[str, int, str, bytes, int | str, str, float | str]:
     """Return a row as scripts take it; see `redis_scripts`."""
     body = orjson.dumps(astuple(record))
     data = CRC.pack(checksum(body)) + body
-    return record.incarnation, record.version, record.status, data, _life(record)
+    compared = (record.incarnation, record.version, record.status)
+    return (*compared, data, _life(record), record.id, _open_until(record))
 
 
 def read_session(fields: list[bytes | None], tenant: str, session_id: str) -> SessionRecord | None:
@@ -154,6 +167,13 @@ def verified(data: bytes, row: str, *owner: str) -> bytes:
 
 def _text(value: bytes) -> str:
     return value.decode("ascii", "replace")
+
+
+def _open_until(record: SessionRecord) -> float | str:
+    """Return the time at which an open session expires, `+inf` for never; empty for one that is over."""
+    if record.status != "open":
+        return ""
+    return "+inf" if record.expires_at is None else record.expires_at
 
 
 def _life(record: SessionRecord) -> int | str:

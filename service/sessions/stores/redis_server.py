@@ -58,8 +58,12 @@ class RedisServer:
                 retry=Retry(NoBackoff(), 0),
                 protocol=2,
             )
-        except ValueError as error:
-            raise ConfigError(f"sessions.store: {self._shown}: {error}") from error
+        except ValueError:
+            # Its words may quote a password that was taken for something else.
+            raise ConfigError(
+                f"sessions.store: {self._shown} cannot be read: look at port and options, and percent-encode "
+                "what is no letter or digit of user and password"
+            ) from None
         self._redis: Redis = Redis(connection_pool=pool)
         self._pool = pool
 

@@ -8,6 +8,7 @@ from typing import Any, Self, TypeVar
 from service.errors import OutOfStorage
 from service.sessions.origins import Beginning, BeginOutcome, RequestRecord, SessionTraits
 from service.sessions.records import ChunkRecord, KeyRecord, SessionRecord
+from service.sessions.stores import sqlite_drafts as drafts
 from service.sessions.stores import sqlite_origins as origins
 from service.sessions.stores import sqlite_queries as sql
 from service.sessions.stores import sqlite_rows as rows
@@ -51,12 +52,10 @@ class SqliteStore:
         """Finish what was begun and close the file."""
         await self._thread.close()
 
-    async def create(self, record: SessionRecord, state: bytes) -> bool:
-        """See `SessionStore.create`."""
-        return await self.begin(Beginning(record, state)) == "begun"
-
     async def begin(self, beginning: Beginning) -> BeginOutcome:
         """See `SessionStore.begin`."""
+        if drafts.is_long(beginning):
+            return await drafts.begin(self._thread.run, beginning)
 
         def work(database: sqlite3.Connection) -> BeginOutcome:
             with transaction(database):
@@ -171,6 +170,10 @@ class SqliteStore:
 
     async def due(self, now: float, limit: int) -> list[tuple[str, str]]:
         """See `SessionStore.due`."""
+        for _ in range(drafts.CLEARED):
+            if not await self._rows(drafts.DUE, (now,)):
+                break
+            await self._with_reserve(lambda database: drafts.clear(database, now))
         return [(tenant, name) for tenant, name in await self._rows(sql.DUE, (now, limit))]
 
     async def forget(self, record: SessionRecord) -> bool:
@@ -200,6 +203,11 @@ class SqliteStore:
                 break
             last = page[-1][1]
         return records[:limit]
+
+    async def count(self, tenant: str, now: float) -> int:
+        """See `SessionStore.count`."""
+        [(found,)] = await self._rows(sql.OPEN_COUNT, (tenant, tenant, now))
+        return int(found)
 
     async def ping(self) -> None:
         """See `SessionStore.ping`."""

@@ -8,7 +8,7 @@
 import json
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import astuple
+from dataclasses import astuple, dataclass
 from typing import Any, Final
 
 from service.sessions.origins import (
@@ -19,7 +19,7 @@ from service.sessions.origins import (
     SessionTraits,
     begun_record,
 )
-from service.sessions.records import SessionRecord
+from service.sessions.records import ChunkRecord, SessionRecord
 from service.sessions.stores import sqlite_queries as sql
 from service.sessions.stores import sqlite_rows as rows
 from service.sessions.stores.base import CorruptRow
@@ -60,36 +60,86 @@ SNAPSHOT: Final = f"""
 """
 
 
-def begin(database: sqlite3.Connection, beginning: Beginning) -> BeginOutcome:
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """The session whose past a beginning shares.
+
+    Attributes:
+        session: Its number.
+        record: As it is now.
+    """
+
+    session: int
+    record: SessionRecord
+
+
+def begin(
+    database: sqlite3.Connection, beginning: Beginning, draft: int | None = None
+) -> BeginOutcome:
     """Begin a session within a transaction.
+
+    Args:
+        database: Where.
+        beginning: The session.
+        draft: Number under which its chunks have been laid out; None to write them here.
 
     Raises:
         CorruptRow: What is stored of its source does not verify.
     """
-    record, request, source = beginning.record, beginning.request, beginning.source
-    if request is not None:
-        names = (record.tenant, request.key, mirrored(request.key))
-        if database.execute(REQUEST, names).fetchone():
-            return "key_taken"
-    parent = None
-    if source is not None:
-        identity = (source.tenant, source.id, source.incarnation)
-        parent = database.execute(sql.SOURCE, identity).fetchone()
-        if parent is None:
-            return "source_gone"
-        found = rows.read_session(parent[1:], source.tenant, source.id)
-        record = begun_record(record, found)
-    row = database.execute(sql.CREATE, rows.session_values(record)).fetchone()
+    record, source = beginning.record, beginning.source
+    found = obstacle(database, beginning)
+    if found is not None:
+        return found
+    parent = None if source is None else parent_of(database, source)
+    if parent is not None:
+        record = begun_record(record, parent.record)
+    row = database.execute(sql.CREATE, (draft, *rows.session_values(record))).fetchone()
     if row is None:
         return "id_taken"
     session = row[0]
     database.execute(sql.CREATE_STATE, (session, beginning.state))
     _write_origin(database, session, beginning)
-    if parent is not None:
-        _copy(database, session, parent[0], record)
-    chunks = [(session, *astuple(chunk)) for chunk in beginning.chunks]
-    database.executemany(sql.ADD_CHUNK, chunks)
+    if draft is not None:
+        # Some of the source's chunks may be kept no longer since they were copied.
+        database.execute(sql.FORGET_CHUNKS, (session, record.kept_from))
+    elif parent is not None:
+        copy(database, session, parent, record.kept_from, record.next_seq)
+    else:
+        add_chunks(database, session, beginning.chunks)
     return "begun"
+
+
+def obstacle(database: sqlite3.Connection, beginning: Beginning) -> BeginOutcome | None:
+    """Return what keeps a session from beginning, None for nothing but perhaps its id; raises `CorruptRow`."""
+    request, source = beginning.request, beginning.source
+    if request is not None:
+        names = (beginning.record.tenant, request.key, mirrored(request.key))
+        if database.execute(REQUEST, names).fetchone():
+            return "key_taken"
+    if source is not None and parent_of(database, source) is None:
+        return "source_gone"
+    return None
+
+
+def parent_of(database: sqlite3.Connection, source: SessionRecord) -> Parent | None:
+    """Return a source as it is now, None if it is not open or of another incarnation; raises `CorruptRow`."""
+    row = database.execute(sql.SOURCE, (source.tenant, source.id, source.incarnation)).fetchone()
+    if row is None:
+        return None
+    return Parent(row[0], rows.read_session(row[1:], source.tenant, source.id))
+
+
+def copy(database: sqlite3.Connection, session: int, parent: Parent, first: int, end: int) -> None:
+    """Copy chunks `first` to `end - 1` of a parent; raises `CorruptRow` if one of them does not verify."""
+    span = (parent.session, first, end)
+    if database.execute(_COUNT, span).fetchone()[0] != end - first:
+        raise CorruptRow("chunks of a source")
+    database.execute(_COPY, (session, *span))
+
+
+def add_chunks(database: sqlite3.Connection, session: int, chunks: Sequence[ChunkRecord]) -> None:
+    """Write chunks that come with a session."""
+    database.executemany(sql.ADD_CHUNK, [(session, *astuple(chunk)) for chunk in chunks])
 
 
 def ids(session_ids: Sequence[str]) -> str:
@@ -130,11 +180,3 @@ def _write_origin(database: sqlite3.Connection, session: int, beginning: Beginni
         for name in (request.key, mirrored(request.key)):
             stands_for = (request.digest, request.session_id)
             database.execute(_SET_REQUEST, (beginning.record.tenant, name, *stands_for))
-
-
-def _copy(database: sqlite3.Connection, session: int, parent: int, record: SessionRecord) -> None:
-    """Copy the chunks that `record` says it keeps; raises `CorruptRow` if one of them does not verify."""
-    span = (parent, record.kept_from, record.next_seq)
-    if database.execute(_COUNT, span).fetchone()[0] != record.next_seq - record.kept_from:
-        raise CorruptRow("chunks of a source")
-    database.execute(_COPY, (session, *span))

@@ -38,9 +38,15 @@ _CHUNK: Final = "seq, digest, embedding, tokens, token_start"
 _KEY: Final = "key, digest, first_seq"
 _SESSION: Final = "(SELECT session FROM sessions WHERE tenant = ? AND id = ?)"
 
+NEXT_SESSION: Final = """(SELECT 1 + coalesce(max(session), 0) FROM (
+    SELECT max(session) AS session FROM sessions UNION ALL SELECT max(session) FROM drafts))"""
+"""A number that neither a session nor a draft of one has."""
+RESERVE: Final = f"INSERT INTO drafts (session, due) VALUES ({NEXT_SESSION}, ?) RETURNING session"
 CREATE: Final = f"""
-    INSERT INTO sessions ({_RECORD}) VALUES ({_VALUES}) ON CONFLICT DO NOTHING RETURNING session
+    INSERT INTO sessions (session, {_RECORD}) VALUES (coalesce(?, {NEXT_SESSION}), {_VALUES})
+    ON CONFLICT DO NOTHING RETURNING session
 """
+"""The number of its draft, or NULL, then the row."""
 CREATE_STATE: Final = "INSERT INTO states (session, data) VALUES (?, ?)"
 
 GET: Final = f"SELECT {_RECORD} FROM sessions WHERE tenant = ? AND id = ?"
@@ -58,6 +64,11 @@ LIST: Final = f"""
     SELECT {_RECORD} FROM sessions
     WHERE tenant = ? AND status = 'open' AND id > ? ORDER BY id LIMIT ?
 """
+_OPEN: Final = "sessions INDEXED BY open_dues WHERE tenant = ? AND status = 'open'"
+OPEN_COUNT: Final = f"""
+    SELECT (SELECT count(*) FROM {_OPEN} AND due IS NULL) + (SELECT count(*) FROM {_OPEN} AND due > ?)
+"""
+"""Two, because the index answers each alone and reads no row."""
 DUE: Final = "SELECT tenant, id FROM sessions WHERE due <= ? ORDER BY due LIMIT ?"
 
 REPLACE: Final = f"""

@@ -5,7 +5,7 @@ from typing import Final
 
 from service.sessions.stores.sqlite_queries import CHECKSUM_ALL
 
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
 """Also moves with the format of states: older code must refuse a file it would misread."""
 
 APPLICATION_ID: Final = 0x4C535452  # "LSTR"
@@ -26,6 +26,12 @@ _TRAITS: Final = (
     "forked_at INTEGER",
     "traits_crc INTEGER NOT NULL DEFAULT 0",
 )
+_OPEN_DUES: Final = "CREATE INDEX open_dues ON sessions (tenant, due, status) WHERE status = 'open'"
+"""With the status, which is always the same: a query that names it reads no row then."""
+_DRAFTS: Final = """CREATE TABLE drafts (
+    session INTEGER PRIMARY KEY,
+    due REAL NOT NULL
+) STRICT"""
 _INDEXES: Final = (
     "CREATE UNIQUE INDEX session_names ON sessions (name)",
     "CREATE INDEX due_sessions ON sessions (due) WHERE due IS NOT NULL",
@@ -93,7 +99,7 @@ CREATE TABLE requests (
     {_CRC},
     PRIMARY KEY (tenant, key)
 ) STRICT, WITHOUT ROWID;
-{"; ".join(_INDEXES)};
+{"; ".join((*_INDEXES, _OPEN_DUES, _DRAFTS))};
 CREATE TABLE heartbeat (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     beats INTEGER NOT NULL
@@ -144,5 +150,6 @@ MIGRATIONS: Final[Mapping[int, Sequence[str]]] = {
         *CHECKSUM_ALL,
         *_INDEXES,
     ),
+    4: (_OPEN_DUES, _DRAFTS),
 }
 """The statements that make a file of one schema version one of the next."""

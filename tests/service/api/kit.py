@@ -92,6 +92,9 @@ class FakeCatalog:
         names = sorted(name for name, record in self._records.items() if record is not None)
         return [await self.get(tenant, n) for n in names if after is None or n > after][:limit]
 
+    async def count(self, tenant: str) -> int:
+        return len(await self.list(tenant, None, 10_000))
+
     async def document(
         self, tenant: str, session_id: str
     ) -> tuple[SessionRecord, NDArray[np.float32]]:

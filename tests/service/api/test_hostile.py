@@ -4,7 +4,8 @@ import asyncio
 import gzip
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 
 import httpx
 import pytest
@@ -15,9 +16,23 @@ from tests.service.api.hostile_bodies import BODIES, home
 from tests.service.api.kit import Api, assert_problem
 
 JSON = {"content-type": "application/json"}
-HANG_GUARD_S = 1.0
+CPU_GUARD_S = 0.5
+"""Measured, the dearest body costs a tenth of a second of a processor, most a thousandth."""
+HANG_GUARD_S = 30.0
+"""Only finds what waits for ever: how long a cheap body takes is the neighbours' affair."""
 log = logging.getLogger(__name__)
 MARKER = "SECRET-MARKER"
+
+
+@contextmanager
+def cheap(what: str) -> Iterator[None]:
+    """See that what is done inside takes little of a processor, whatever else this machine is doing."""
+    used, began = time.process_time(), time.perf_counter()
+    yield
+    used, took = time.process_time() - used, time.perf_counter() - began
+    log.info("%s: %.1f ms of a processor in %.1f ms", what, used * 1e3, took * 1e3)
+    assert used < CPU_GUARD_S
+    assert took < HANG_GUARD_S
 
 
 ROUTES = (
@@ -45,10 +60,8 @@ CASES = [(path, name) for path in ROUTES for name in BODIES if (path, name) not 
 @pytest.mark.parametrize(("path", "name"), CASES)
 async def test_hostile_bodies(client, api, path, name):
     body, status = BODIES[name]
-    begin = time.perf_counter()
-    answer = await client.post(path, content=body, headers=JSON)
-    seconds = time.perf_counter() - begin
-    log.info("%s to %s: %d in %.1f ms", name, path, answer.status_code, seconds * 1e3)
+    with cheap(f"{name} to {path}"):
+        answer = await client.post(path, content=body, headers=JSON)
     if path == home(body):
         assert answer.status_code == status
     code = {400: "invalid_request", 413: "payload_too_large"}.get(answer.status_code)
@@ -56,26 +69,34 @@ async def test_hostile_bodies(client, api, path, name):
     problem = assert_problem(answer, answer.status_code, code or answer.json()["error"]["code"])
     assert len(problem.get("errors", [])) <= 20
     assert len(answer.content) < 8_000
-    assert seconds < HANG_GUARD_S
     assert api.infini.session("public", "s1") == FakeSession()
 
 
 @pytest.mark.parametrize("name", BODIES)
 async def test_hostile_bodies_where_errors_have_another_shape(client, name):
-    begin = time.perf_counter()
-    answer = await client.post("/embed", content=BODIES[name][0], headers=JSON)
+    with cheap(f"{name} to /embed"):
+        answer = await client.post("/embed", content=BODIES[name][0], headers=JSON)
     assert answer.status_code in {400, 413, 422}
     assert answer.json()["error_type"] == "validation"
     assert len(answer.content) < 2_000
-    assert time.perf_counter() - begin < HANG_GUARD_S
+
+
+async def test_the_guard_finds_what_is_dear():
+    def work() -> None:
+        with cheap("a busy loop"):
+            end = time.process_time() + CPU_GUARD_S
+            while time.process_time() < end:
+                pass
+
+    with pytest.raises(AssertionError):
+        work()
 
 
 async def test_metadata_cannot_be_expensive(client):
     for junk in (b"[" + b"{}," * 20_000 + b"{}]", b"[" * 150 + b"]" * 150):
         body = b'{"model":"infini","metadata":{"a":' + junk + b"}}"
-        begin = time.perf_counter()
-        answer = await client.post("/v1/sessions", content=body, headers=JSON)
-        assert time.perf_counter() - begin < HANG_GUARD_S
+        with cheap("metadata"):
+            answer = await client.post("/v1/sessions", content=body, headers=JSON)
         assert answer.status_code in {201, 413}
     repeated = b'{"model":"infini","metadata":{"a":1,"a":2}}'
     answer = await client.post("/v1/sessions", content=repeated, headers=JSON)

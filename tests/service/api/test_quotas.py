@@ -5,18 +5,24 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
 from fastapi.routing import APIRoute
 
 from service.access import Meters
+from service.access.meters import Meter
 from service.api.app import _ROUTERS
+from service.api.context import RequestContext
 from service.api.dependencies import accepting
-from service.api.quotas import within_budget
+from service.api.quotas import append_and_charge, within_budget
 from service.api.tei_errors import TEI_PATHS
 from service.config_access import RateLimits
+from service.errors import READ_TOKENS, Gone, RateLimited
+from service.ports import AppendCommand, AppendResult, EncoderPort
+from service.sessions.catalog import SessionCatalog
+from service.sessions.records import SessionRecord
 from tests.service.access.clock import Clock
 from tests.service.api.keys import Keys, bearer
 from tests.service.api.kit import PLAIN, Api, assert_problem, events_of
@@ -145,6 +151,52 @@ async def test_a_stream_that_is_slowed_down_ends_with_the_process(tmp_path: Path
     assert error["next_seq"] == 1
 
 
+async def test_a_thousand_appends_that_fail_midway_read_no_more_than_the_quota(
+    tmp_path: Path, monkeypatch
+):
+    keys = Keys(tmp_path)
+    key = keys.add("acme", RateLimits(tokens_per_minute=100))
+    door = keys.door()
+    door.meters = Meters(Clock())
+    api = Api(door=door)
+    asked = []
+
+    async def failing(command: AppendCommand) -> AppendResult:
+        asked.append(command)
+        raise Gone("session_deleted", "deleted meanwhile", extras={READ_TOKENS: 4, "next_seq": 1})
+
+    async with api.client() as client:
+        client.headers.update(bearer(key))
+        await client.post("/v1/sessions", json={"model": "infini", "id": "s1"})
+        monkeypatch.setattr(api.infini, "append", failing)
+        path, body = "/v1/sessions/s1/chunks", {"chunks": ["four words of text", "x"]}
+        answers = [await client.post(path, json=body) for _ in range(1000)]
+        streamed = await client.post("/v1/sessions/s1/stream", content=b"a b c d", headers=PLAIN)
+    assert [answer.status_code for answer in answers] == [410] * 25 + [429] * 975
+    assert answers[0].json()[READ_TOKENS] == 4
+    assert streamed.status_code == 429
+    assert len(asked) == 25
+
+
+async def test_who_leaves_pays_by_the_length_of_the_text():
+    meter = Meter(RateLimits(tokens_per_minute=100), Clock())
+    context = RequestContext("r", meter=meter)
+
+    class Hanging:
+        async def append(self, command: AppendCommand) -> AppendResult:
+            await asyncio.sleep(60)
+            raise AssertionError(command)
+
+    command = AppendCommand("acme", "s1", ("x" * 200, "y" * 200))
+    task = asyncio.create_task(append_and_charge(context, cast("EncoderPort", Hanging()), command))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    with pytest.raises(RateLimited):
+        meter.require_tokens()
+
+
 async def test_open_sessions(tmp_path: Path):
     async with limited(tmp_path, RateLimits(open_sessions=3)) as client:
         made = await asyncio.gather(
@@ -159,6 +211,20 @@ async def test_open_sessions(tmp_path: Path):
         await client.delete(f"/v1/sessions/{one['id']}")
         again = await client.post("/v1/sessions", json={"model": "infini"})
         assert again.status_code == 201
+
+
+async def test_sessions_are_counted_and_not_read(tmp_path: Path, monkeypatch):
+    async def listed(*_: object) -> list[SessionRecord]:
+        raise AssertionError("a begin must not read the sessions there are")
+
+    keys = Keys(tmp_path)
+    headers = bearer(keys.add("acme", RateLimits(open_sessions=1)))
+    async with ReadingApi(door=keys.door()).client() as client:
+        client.headers.update(headers)
+        monkeypatch.setattr(SessionCatalog, "list", listed)
+        await begin(client)
+        refused = await client.post("/v1/sessions", json={"model": "fake"})
+        assert_problem(refused, 429, "rate_limited")
 
 
 async def test_every_way_to_begin_a_session_needs_room(tmp_path: Path):

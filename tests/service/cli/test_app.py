@@ -74,6 +74,14 @@ def test_check_config_puts_the_environment_over_the_file(tmp_path: Path) -> None
     assert (shown["engine"]["step_tokens"], shown["engine"]["threads"]) == (1024, 1)
 
 
+def test_check_config_does_not_show_the_password_of_a_store() -> None:
+    env = {"LONGSTREAM_SESSIONS__STORE": "redis://user:hunter2@127.0.0.1:1/0"}
+    shown = longstream("check-config", env=env)
+    assert shown.returncode == 0, shown.stderr
+    assert yaml.safe_load(shown.stdout)["sessions"]["store"] == "redis://user:***@127.0.0.1:1/0"
+    assert "hunter2" not in shown.stdout + shown.stderr
+
+
 @pytest.mark.parametrize("command", ["check-config", "serve"])
 @pytest.mark.parametrize(
     ("content", "says"),

@@ -5,6 +5,7 @@ from service.encoder_node import EncoderNode
 from service.ports import AppendCommand
 from service.sessions.catalog import SessionCatalog
 from service.sessions.snapshots import snapshot
+from tests.service.sessions.begun import begin_session
 
 TENANT = "public"
 
@@ -17,7 +18,7 @@ def catalog(node: EncoderNode) -> SessionCatalog:
 
 async def open_session(node: EncoderNode, *chunks: str) -> str:
     """Begin a session and read chunks into it."""
-    record = await catalog(node).create(TENANT, await node.info())
+    record = await begin_session(catalog(node), TENANT, await node.info())
     if chunks:
         await node.append(AppendCommand(TENANT, record.id, chunks, 0))
     return record.id

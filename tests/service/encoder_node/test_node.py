@@ -20,6 +20,7 @@ from service.errors import BadRequest, ConfigError, ModelLoadError, Unavailable,
 from service.ports import AppendCommand
 from service.sessions.catalog import SessionCatalog
 from service.sessions.stores import SQLITE_FILE, open_store
+from tests.service.sessions.begun import begin_session
 from tests.texts import SENTENCES
 
 LONG = " ".join(SENTENCES)
@@ -46,7 +47,7 @@ async def infini(config: ServiceConfig) -> AsyncIterator[EncoderNode]:
 
 async def open_session(config: ServiceConfig, node: EncoderNode) -> str:
     async with open_store(config.sessions.store, config.data_dir) as store:
-        record = await SessionCatalog(store).create("public", await node.info(), None, "{}")
+        record = await begin_session(SessionCatalog(store), "public", await node.info())
     return record.id
 
 

@@ -13,6 +13,7 @@ from service.sessions.catalog import SessionCatalog
 from service.sessions.hot import HotStates
 from service.sessions.retention import Retention
 from service.sessions.stores import MemoryStore, SessionStore
+from tests.service.sessions.begun import begin_session
 from tests.service.sessions.fakes import (
     INFO,
     TENANT,
@@ -56,7 +57,7 @@ class Bench:
         self.append = self.appender.append
 
     async def begin(self, name: str = "s") -> Self:
-        await self.catalog.create(TENANT, INFO, name)
+        await begin_session(self.catalog, TENANT, INFO, name)
         return self
 
 

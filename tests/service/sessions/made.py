@@ -2,6 +2,7 @@
 
 import hashlib
 
+from service.sessions.origins import Beginning
 from service.sessions.protocol import next_record
 from service.sessions.records import ChunkRecord, KeyRecord, SessionRecord
 from service.sessions.stores.base import Commit, SessionStore
@@ -57,11 +58,18 @@ def make_commit(
     )
 
 
+async def create(store: SessionStore, record: SessionRecord, state: bytes) -> bool:
+    """Begin a session that comes with nothing; return whether its id was free."""
+    outcome = await store.begin(Beginning(record, state))
+    assert outcome in {"begun", "id_taken"}
+    return outcome == "begun"
+
+
 async def grown(
     store: SessionStore, record: SessionRecord, steps: int, key: str | None = None
 ) -> SessionRecord:
     """Create a session and append `steps` chunks."""
-    assert await store.create(record, b"begin")
+    assert await create(store, record, b"begin")
     for _ in range(steps):
         commit = make_commit(record, key=key)
         assert await store.commit(commit)

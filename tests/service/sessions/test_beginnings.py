@@ -17,6 +17,7 @@ from service.sessions.origins import Beginning, SessionTraits
 from service.sessions.protocol import tombstone
 from service.sessions.stores import MemoryStore
 from tests.service.sessions.fakes import INFO, TENANT, Listener, make_record, ticking
+from tests.service.sessions.made import create
 
 KEY = RequestKey("k", request_digest("create", {"a": 1, "b": 2}))
 OTHER = RequestKey("k", request_digest("create", {"a": 1, "b": 3}))
@@ -119,7 +120,7 @@ async def test_a_source_that_is_gone_is_said_so(store, listener):
     beginning = Beginning(make_record("fork"), b"", source=parent)
     with pytest.raises(NotFound):
         await beginnings.begin(beginning, None, "fork")
-    await store.create(parent, b"")
+    await create(store, parent, b"")
     await store.bury(tombstone(parent, "deleted", 9.0))
     with pytest.raises(Gone):
         await beginnings.begin(beginning, None, "fork")
@@ -127,7 +128,7 @@ async def test_a_source_that_is_gone_is_said_so(store, listener):
 
 
 async def test_a_source_that_is_another_one_now_is_a_conflict(store, listener):
-    await store.create(make_record(incarnation="i2"), b"")
+    await create(store, make_record(incarnation="i2"), b"")
     with pytest.raises(Conflict) as caught:
         await Beginnings(store, listener, ticking()).begin(
             Beginning(make_record("fork"), b"", source=make_record()), None, "fork"

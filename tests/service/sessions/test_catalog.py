@@ -18,6 +18,7 @@ from service.errors import (
 from service.sessions.catalog import SessionCatalog
 from service.sessions.codec import document_vector
 from service.sessions.stores import MemoryStore
+from tests.service.sessions.begun import begin_session
 from tests.service.sessions.fakes import (
     INFO,
     TENANT,
@@ -47,8 +48,8 @@ def catalog(store, listener):
 
 
 async def test_create_gives_a_random_id_and_get_finds_it(catalog, listener):
-    one = await catalog.create(TENANT, INFO, metadata='{"a":1}')
-    two = await catalog.create(TENANT, INFO)
+    one = await begin_session(catalog, TENANT, INFO, metadata='{"a":1}')
+    two = await begin_session(catalog, TENANT, INFO)
     assert one.id.startswith("sess_")
     assert len(one.id) == len("sess_") + 22  # 128 bits
     assert len({one.id, two.id, one.incarnation, two.incarnation}) == 4
@@ -59,14 +60,14 @@ async def test_create_gives_a_random_id_and_get_finds_it(catalog, listener):
 
 
 async def test_an_id_is_used_once_even_after_deletion(catalog, listener):
-    first = await catalog.create(TENANT, INFO, "mine")
+    first = await begin_session(catalog, TENANT, INFO, "mine")
     for _ in range(2):
         with pytest.raises(Conflict) as caught:
-            await catalog.create(TENANT, INFO, "mine")
+            await begin_session(catalog, TENANT, INFO, "mine")
         assert caught.value.code == "session_exists"
         if (await catalog.list(TENANT, None, 9)) == [first]:
             await catalog.delete(TENANT, "mine")
-    assert (await catalog.create("tenant-b", INFO, "mine")).id == "mine"
+    assert (await begin_session(catalog, "tenant-b", INFO, "mine")).id == "mine"
     assert listener.events == {"create": 2, "delete": 1}
 
 
@@ -93,7 +94,7 @@ async def test_an_id_is_used_once_even_after_deletion(catalog, listener):
 )
 async def test_impossible_ids(catalog, name):
     with pytest.raises(BadRequest):
-        await catalog.create(TENANT, INFO, name)
+        await begin_session(catalog, TENANT, INFO, name)
     for call in (catalog.get, catalog.document, catalog.delete):
         with pytest.raises(NotFound):
             await call(TENANT, name)
@@ -101,19 +102,19 @@ async def test_impossible_ids(catalog, name):
 
 @pytest.mark.parametrize("name", ["a", "A-b_c", "-", "_", "0", "a" * 128])
 async def test_possible_ids(catalog, name):
-    assert (await catalog.create(TENANT, INFO, name)).id == name
+    assert (await begin_session(catalog, TENANT, INFO, name)).id == name
     assert (await catalog.get(TENANT, name)).id == name
 
 
 async def test_a_model_without_memory_has_no_sessions(catalog, listener):
     with pytest.raises(Unprocessable) as caught:
-        await catalog.create(TENANT, replace(INFO, memory_bytes=0))
+        await begin_session(catalog, TENANT, replace(INFO, memory_bytes=0))
     assert caught.value.code == "model_has_no_memory"
     assert not listener.events
 
 
 async def test_another_tenants_session_is_as_unknown_as_none(catalog):
-    await catalog.create(TENANT, INFO, "mine")
+    await begin_session(catalog, TENANT, INFO, "mine")
     for call in (catalog.get, catalog.document, catalog.delete):
         answers = []
         for name in ("mine", "none"):
@@ -125,7 +126,7 @@ async def test_another_tenants_session_is_as_unknown_as_none(catalog):
 
 
 async def test_deleting(catalog):
-    await catalog.create(TENANT, INFO, "s")
+    await begin_session(catalog, TENANT, INFO, "s")
     await catalog.delete(TENANT, "s")
     for call in (catalog.delete, catalog.get, catalog.document):
         with pytest.raises(Gone) as caught:
@@ -135,7 +136,7 @@ async def test_deleting(catalog):
 
 
 async def test_deleting_on_condition(catalog, store):
-    record = await catalog.create(TENANT, INFO, "s")
+    record = await begin_session(catalog, TENANT, INFO, "s")
     moved = await advance(store, record)
     with pytest.raises(PreconditionFailed) as caught:
         await catalog.delete(TENANT, "s", if_match=(record.etag,))
@@ -155,7 +156,7 @@ async def test_a_conditional_delete_cannot_hit_a_session_that_moved_on(listener)
 
     store = MovingStore()
     catalog = SessionCatalog(store, observer=listener)
-    record = await catalog.create(TENANT, INFO, "s")
+    record = await begin_session(catalog, TENANT, INFO, "s")
     with pytest.raises(PreconditionFailed):
         await catalog.delete(TENANT, "s", if_match=(record.etag,))
     assert listener.events == {"create": 1}
@@ -163,7 +164,7 @@ async def test_a_conditional_delete_cannot_hit_a_session_that_moved_on(listener)
 
 
 async def test_the_document_vector_begins_as_zeros_and_follows_the_state(catalog, store):
-    record = await catalog.create(TENANT, INFO, "s")
+    record = await begin_session(catalog, TENANT, INFO, "s")
     found, vector = await catalog.document(TENANT, "s")
     assert (found, vector.dtype, vector.tolist()) == (record, np.float32, [0.0] * WIDTH)
     moved = await advance(store, record)
@@ -174,7 +175,7 @@ async def test_the_document_vector_begins_as_zeros_and_follows_the_state(catalog
 
 async def test_listing_pages(catalog):
     for name in "cab":
-        await catalog.create(TENANT, INFO, name)
+        await begin_session(catalog, TENANT, INFO, name)
     first = await catalog.list(TENANT, None, 2)
     rest = await catalog.list(TENANT, first[-1].id, 2)
     assert [record.id for record in (*first, *rest)] == ["a", "b", "c"]

@@ -9,6 +9,7 @@ from service.errors import Conflict, Gone, Unavailable
 from service.sessions.catalog import SessionCatalog
 from service.sessions.codec import document_vector, encode, state_bytes, unread
 from service.sessions.stores import MemoryStore
+from tests.service.sessions.begun import begin_session
 from tests.service.sessions.fakes import (
     INFO,
     SHAPE,
@@ -47,7 +48,7 @@ def broken_states() -> dict[str, bytes]:
 
 @pytest.mark.parametrize("kind", broken_states())
 async def test_a_state_that_does_not_verify_is_lost_and_kept(catalog, store, listener, kind):
-    record = await catalog.create(TENANT, INFO, "s")
+    record = await begin_session(catalog, TENANT, INFO, "s")
     blob = broken_states()[kind]
     moved = await advance(store, record, blob)
     for call in (catalog.document, catalog.document, catalog.get, catalog.complete):
@@ -81,7 +82,7 @@ async def test_one_bad_read_costs_a_second_one_and_no_session(listener):
 
     store = SlippingStore()
     catalog = SessionCatalog(store, observer=listener)
-    moved = await advance(store, await catalog.create(TENANT, INFO, "s"))
+    moved = await advance(store, await begin_session(catalog, TENANT, INFO, "s"))
     for _ in range(3):
         found, vector = await catalog.document(TENANT, "s")
         assert found == moved
@@ -102,7 +103,7 @@ async def test_a_bad_read_of_one_version_says_nothing_of_the_next(listener):
 
     store = BusyStore()
     catalog = SessionCatalog(store, observer=listener)
-    await advance(store, await catalog.create(TENANT, INFO, "s"), b"broken")
+    await advance(store, await begin_session(catalog, TENANT, INFO, "s"), b"broken")
     with pytest.raises(Conflict) as caught:
         await catalog.document(TENANT, "s")
     assert caught.value.code == "request_in_progress"
@@ -111,7 +112,7 @@ async def test_a_bad_read_of_one_version_says_nothing_of_the_next(listener):
 
 
 async def test_state_and_record_must_agree_on_the_tokens(catalog, store):
-    record = await catalog.create(TENANT, INFO, "s")
+    record = await begin_session(catalog, TENANT, INFO, "s")
     await advance(store, record, tokens=6)
     with pytest.raises(Gone):
         await catalog.document(TENANT, "s")
@@ -132,7 +133,7 @@ async def test_a_session_that_moved_on_is_not_buried_for_its_old_state(listener)
 
     store = HealingStore()
     catalog = SessionCatalog(store, observer=listener)
-    record = await catalog.create(TENANT, INFO, "s")
+    record = await begin_session(catalog, TENANT, INFO, "s")
     await advance(store, record, b"broken")
     found, _ = await catalog.document(TENANT, "s")
     assert (found.version, found.status) == (2, "open")
@@ -140,7 +141,7 @@ async def test_a_session_that_moved_on_is_not_buried_for_its_old_state(listener)
 
 
 async def test_a_state_of_a_newer_release_is_kept(catalog, store, monkeypatch):
-    record = await catalog.create(TENANT, INFO, "s")
+    record = await begin_session(catalog, TENANT, INFO, "s")
     with monkeypatch.context() as patch:
         patch.setattr("service.sessions.codec._VERSION", 3)
         newer = encode(make_state())

@@ -10,6 +10,7 @@ from service.sessions.catalog import SessionCatalog
 from service.sessions.lifetimes import Lifetimes
 from service.sessions.stores import MemoryStore, SqliteStore
 from service.sessions.sweeping import Sweeper
+from tests.service.sessions.begun import begin_session
 from tests.service.sessions.made import TENANT, make_commit
 from tests.service.sessions.watching import Clock, Heard
 
@@ -26,7 +27,7 @@ class Room:
         self.sweeper = Sweeper(store, self.heard, self.clock)
 
     async def begin(self, name: str, ttl: float | None = None) -> None:
-        await self.catalog.create(TENANT, INFO, name, ttl_seconds=ttl)
+        await begin_session(self.catalog, TENANT, INFO, name, ttl_seconds=ttl)
 
     async def code(self, name: str) -> str:
         try:

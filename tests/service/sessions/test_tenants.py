@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from service.errors import NotFound
+from tests.service.sessions.begun import begin_session
 from tests.service.sessions.bench import Bench
 from tests.service.sessions.fakes import INFO, TENANT, command
 
@@ -15,7 +16,7 @@ OTHER = "tenant-b"
 
 async def test_two_sessions_of_one_name_have_nothing_in_common():
     bench = await Bench().begin()
-    await bench.catalog.create(OTHER, INFO, "s")
+    await begin_session(bench.catalog, OTHER, INFO, "s")
     told: dict[str, list[np.ndarray]] = {TENANT: [], OTHER: []}
     texts = {TENANT: ["a", "b", "c"], OTHER: ["x", "y", "z"]}
     for seq in range(3):
@@ -41,7 +42,7 @@ async def test_a_hot_state_is_nobody_elses():
 
 async def test_a_locked_session_blocks_nobody_elses():
     bench = await Bench().begin()
-    await bench.catalog.create(OTHER, INFO, "s")
+    await begin_session(bench.catalog, OTHER, INFO, "s")
     entered, release = asyncio.Event(), asyncio.Event()
 
     async def hold(_: str) -> None:

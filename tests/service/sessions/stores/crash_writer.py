@@ -14,6 +14,7 @@ from service.sessions.codec import StateArrays, encode
 from service.sessions.protocol import chunk_digest
 from service.sessions.records import ChunkRecord, KeyRecord, SessionRecord
 from service.sessions.stores import Commit, SqliteStore
+from tests.service.sessions.made import create
 
 SHAPE = (2, 4, 32, 32)
 
@@ -53,7 +54,7 @@ def first_record() -> SessionRecord:
 async def main(path: Path) -> None:
     """Append until killed."""
     async with SqliteStore(path) as store:
-        await store.create(first_record(), state_after(0))
+        await create(store, first_record(), state_after(0))
         record = await store.get("t", "s")
         while record is not None:
             commit = commit_after(record)

@@ -12,7 +12,7 @@ from typing import Any
 from service.errors import OutOfStorage
 from service.sessions.protocol import tombstone
 from service.sessions.stores import SqliteStore
-from tests.service.sessions.made import TENANT, make_commit, make_record
+from tests.service.sessions.made import TENANT, create, make_commit, make_record
 
 STATE = b"s" * 300_000
 
@@ -34,7 +34,7 @@ async def create_until_full(store: SqliteStore) -> int:
     created = 0
     try:
         while True:
-            assert await store.create(make_record(f"s{created}"), STATE)
+            assert await create(store, make_record(f"s{created}"), STATE)
             created += 1
     except OutOfStorage:
         return created
@@ -59,7 +59,7 @@ async def main(folder: Path) -> dict[str, Any]:
             record = await store.get(TENANT, f"s{at}")
             assert record is not None
             deleted.append(await store.bury(tombstone(record, "deleted", 9.0)))
-        again = await store.create(make_record("after"), STATE)
+        again = await create(store, make_record("after"), STATE)
     return {
         "created": created,
         "filled": filled,

@@ -9,13 +9,14 @@ from pathlib import Path
 
 from service.errors import Unavailable
 from service.sessions.stores import SqliteStore
+from tests.service.sessions.made import create
 from tests.service.sessions.stores.crash_writer import commit_after, first_record, state_after
 
 
 async def main(path: Path, chunks: int) -> None:
     """Append; exactly one line for each chunk and one for each failure."""
     async with SqliteStore(path) as store:
-        await store.create(first_record(), state_after(0))
+        await create(store, first_record(), state_after(0))
         record = first_record()
         while record.next_seq < chunks:
             commit = commit_after(record)

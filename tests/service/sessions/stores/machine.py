@@ -15,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 from service.errors import Conflict
 from service.sessions import protocol
 from service.sessions.lifetimes import is_forgotten
+from service.sessions.origins import Beginning
 from service.sessions.records import SessionRecord
 from service.sessions.stores import open_store
 from service.sessions.sweeping import Sweeper
@@ -82,6 +83,9 @@ class Agreement(RuleBasedStateMachine):
 
     def check(self, tenant: str, name: str) -> None:
         """See that all of a session is the same everywhere, and as it was told."""
+        owned = [told for (owner, _), told in self.told.items() if owner == tenant]
+        still_open = sum(told.code(self.clock.now) == "open" for told in owned)
+        assert self.all("count", tenant, self.clock.now) == still_open
         row = self.all("get_with_state", tenant, name)
         record = row and row[0]
         assert self.all("get", tenant, name) == record
@@ -118,7 +122,7 @@ class Agreement(RuleBasedStateMachine):
         )
         told = self.told.get((tenant, name))
         free = told is None or told.code(now) == "session_not_found"
-        assert self.all("create", record, b"begin") == free
+        assert (self.all("begin", Beginning(record, b"begin")) == "begun") == free
         if free:
             self.told[tenant, name] = Told("open", [], now, ttl, ends, remembered)
         self.check(tenant, name)

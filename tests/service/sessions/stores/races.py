@@ -28,7 +28,7 @@ from service.sessions.protocol import require_etag, tombstone
 from service.sessions.records import SessionRecord
 from service.sessions.stores import SessionStore, open_store
 from tests.redis_server import RedisProcess
-from tests.service.sessions.made import TENANT, make_commit, make_record
+from tests.service.sessions.made import TENANT, create, make_commit, make_record
 from tests.service.sessions.stores.quiet import without_log
 
 Stores = tuple[SessionStore, SessionStore]
@@ -68,7 +68,7 @@ async def append_if(store: SessionStore, name: str, tag: tuple[str, ...], text: 
 async def with_conditions(stores: Stores, name: str, chance: random.Random) -> str:
     """Two appends, a completion and a deletion that all want one entity tag; return what won."""
     record = make_record(name)
-    assert await stores[0].create(record, b"begin")
+    assert await create(stores[0], record, b"begin")
     one, two = (SessionCatalog(store) for store in stores)
     tag = (record.etag,)
     contenders: list[tuple[str, Awaitable[object]]] = [
@@ -94,7 +94,7 @@ async def with_conditions(stores: Stores, name: str, chance: random.Random) -> s
 async def beginnings(stores: Stores, number: int) -> str:
     """Four requests with one key, of them two forks, and the end of what they fork; return what won."""
     source, key = make_record(f"source{number}"), f"k{number}"
-    assert await stores[0].create(source, b"begin")
+    assert await create(stores[0], source, b"begin")
     grown = make_commit(source).record
     assert await stores[0].commit(make_commit(source))
     wanted = [
@@ -135,7 +135,7 @@ async def run_races(spec: str, folder: Path, races: int) -> Counter[str]:
         )
         record, winners = make_record("long"), Counter[str]()
         chance = random.Random(races)  # noqa: S311 - who is first is no secret
-        assert await stores[0].create(record, b"begin")
+        assert await create(stores[0], record, b"begin")
         for number in range(races):
             if number % 4 == 3:
                 winners[await beginnings(stores, number)] += 1

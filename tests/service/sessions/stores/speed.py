@@ -17,7 +17,7 @@ import typer
 from service.sessions.stores import RedisStore, SessionStore, SqliteStore
 from service.sessions.stores.sqlite_groups import GroupCommit
 from tests.redis_server import RedisProcess
-from tests.service.sessions.made import make_commit, make_record
+from tests.service.sessions.made import create, make_commit, make_record
 from tests.service.sessions.stores.quiet import without_log
 
 
@@ -29,7 +29,7 @@ def written_bytes() -> int:
 async def append_for(store: SessionStore, name: str, state: bytes, until: float) -> int:
     """Append to one session until the time is up; return how often."""
     record, done = make_record(name), 0
-    assert await store.create(record, state)
+    assert await create(store, record, state)
     while time.monotonic() < until:
         commit = make_commit(record, forget_before=record.next_seq)
         object.__setattr__(commit, "state", state)

@@ -12,6 +12,11 @@ def test_memory_and_sqlite_agree():
     run_machine(FullAgreement, examples=15, steps=30)
 
 
+def test_memory_and_sqlite_agree_where_a_past_is_copied_in_pieces(monkeypatch):
+    monkeypatch.setattr("service.sessions.stores.sqlite_drafts.PIECE", 1)
+    run_machine(FullAgreement, examples=8, steps=30)
+
+
 def test_memory_and_redis_agree(redis_server):
     run_machine(machine_over("memory", redis_server.url), examples=15, steps=30)
 

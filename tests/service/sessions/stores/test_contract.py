@@ -7,7 +7,7 @@ import pytest
 
 from service.sessions.protocol import completed_record, tombstone
 from service.sessions.records import KeyRecord
-from tests.service.sessions.made import TENANT, grown, make_chunk, make_commit, make_record
+from tests.service.sessions.made import TENANT, create, grown, make_chunk, make_commit, make_record
 
 RECORD = make_record()
 
@@ -15,19 +15,19 @@ RECORD = make_record()
 async def test_what_was_created_is_there(store):
     assert await store.get(TENANT, "s") is None
     assert await store.get_with_state(TENANT, "s") is None
-    assert await store.create(RECORD, b"\0state") is True
+    assert await create(store, RECORD, b"\0state") is True
     assert await store.get(TENANT, "s") == RECORD
     assert await store.get_with_state(TENANT, "s") == (RECORD, b"\0state")
 
 
 async def test_an_id_is_created_once(store):
-    await store.create(RECORD, b"state")
-    assert await store.create(make_record(incarnation="i2"), b"other") is False
+    await create(store, RECORD, b"state")
+    assert await create(store, make_record(incarnation="i2"), b"other") is False
     assert await store.get_with_state(TENANT, "s") == (RECORD, b"state")
 
 
 async def test_a_commit_changes_everything_at_once(store):
-    await store.create(RECORD, b"begin")
+    await create(store, RECORD, b"begin")
     commit = make_commit(RECORD, key="k")
     assert await store.commit(commit) is True
     assert await store.get_with_state(TENANT, "s") == (commit.record, commit.state)
@@ -64,7 +64,7 @@ async def test_a_commit_that_does_not_match_changes_nothing(store, wrong):
 
 
 async def test_one_of_many_racing_commits_wins(store):
-    await store.create(RECORD, b"begin")
+    await create(store, RECORD, b"begin")
     commits = [make_commit(RECORD, f"text {number}") for number in range(8)]
     results = await asyncio.gather(*(store.commit(commit) for commit in commits))
     assert sorted(results) == [False] * 7 + [True]
@@ -113,7 +113,7 @@ async def test_a_completion_that_does_not_match_changes_nothing(store, wrong):
 
 async def test_an_append_and_a_completion_that_race_do_not_both_win(store):
     record = RECORD
-    await store.create(record, b"begin")
+    await create(store, record, b"begin")
     commit, done = make_commit(record), completed_record(record, 50.0)
     results = await asyncio.gather(store.commit(commit), store.complete(done, record.version))
     assert sorted(results) == [False, True]
@@ -151,8 +151,8 @@ async def test_burying_may_be_tied_to_a_version(store):
 async def test_listing_pages_through_a_tenants_open_sessions(store):
     names = ["b", "a", "Z", "c.1", "c-1", "gone"]
     for name in names:
-        await store.create(make_record(name), b"")
-    await store.create(make_record("foreign", tenant="tenant-b"), b"")
+        await create(store, make_record(name), b"")
+    await create(store, make_record("foreign", tenant="tenant-b"), b"")
     await store.bury(tombstone(make_record("gone"), "deleted", 9.0))
     expected = sorted(set(names) - {"gone"})
     assert [record.id for record in await store.list(TENANT, None, 10)] == expected
@@ -164,8 +164,8 @@ async def test_listing_pages_through_a_tenants_open_sessions(store):
 
 async def test_tenants_never_meet(store):
     mine, theirs = make_record(), make_record(tenant="tenant-b", incarnation="i2")
-    await store.create(mine, b"mine")
-    await store.create(theirs, b"theirs")
+    await create(store, mine, b"mine")
+    await create(store, theirs, b"theirs")
     await store.commit(make_commit(mine, key="k"))
     assert await store.get_with_state("tenant-b", "s") == (theirs, b"theirs")
     assert await store.key("tenant-b", "s", "k") is None
@@ -175,7 +175,7 @@ async def test_tenants_never_meet(store):
 
 async def test_a_cancelled_commit_happens_completely_or_not_at_all(store):
     record = RECORD
-    await store.create(record, b"begin")
+    await create(store, record, b"begin")
     for attempt in range(20):
         commit = make_commit(record, f"text {attempt}", key=f"k{attempt}")
         task = asyncio.create_task(store.commit(commit))

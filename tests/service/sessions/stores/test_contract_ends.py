@@ -6,7 +6,7 @@ import pytest
 
 from service.sessions.protocol import lost_record, tombstone
 from service.sessions.records import KeyRecord
-from tests.service.sessions.made import TENANT, grown, make_chunk, make_commit, make_record
+from tests.service.sessions.made import TENANT, create, grown, make_chunk, make_commit, make_record
 
 RECORD = make_record()
 
@@ -21,7 +21,7 @@ async def test_a_lost_session_is_closed_and_keeps_everything(store):
     assert await store.chunks(TENANT, "s", 0, 10) == [make_chunk(0), make_chunk(1)]
     assert await store.key(TENANT, "s", "k") == KeyRecord("k", b"d" * 32, 1)
     assert await store.list(TENANT, None, 10) == []
-    assert await store.create(make_record(incarnation="i2"), b"again") is False
+    assert await create(store, make_record(incarnation="i2"), b"again") is False
     assert await store.commit(make_commit(grave)) is False
 
 
@@ -48,7 +48,7 @@ async def test_a_session_that_is_over_leaves_a_tombstone_and_nothing_else(store,
     assert await store.get_with_state(TENANT, "s") == (grave, b"")
     assert await store.chunks(TENANT, "s", 0, 10) == []
     assert await store.key(TENANT, "s", "k") is None
-    assert await store.create(make_record(incarnation="i2"), b"again") is False
+    assert await create(store, make_record(incarnation="i2"), b"again") is False
     assert await store.bury(tombstone(record, "lost", 78.0)) is False
     assert await store.get(TENANT, "s") == grave
 
@@ -69,7 +69,7 @@ async def test_forgetting_frees_the_id(store):
     assert await store.get(TENANT, "s") is None
     assert await store.forget(grave) is False
     again = make_record(incarnation="i2")
-    assert await store.create(again, b"again") is True
+    assert await create(store, again, b"again") is True
     assert await store.get_with_state(TENANT, "s") == (again, b"again")
     assert await store.chunks(TENANT, "s", 0, 10) == []
     assert await store.key(TENANT, "s", "k") is None
@@ -88,7 +88,7 @@ async def test_what_is_due_is_found_when_it_is(store):
     mortal = replace(make_record("mortal"), ttl_seconds=10.0, tombstone_seconds=5.0)
     ending = replace(make_record("ending"), ends_at=20.0, tombstone_seconds=5.0)
     for record in (mortal, ending, make_record("immortal"), make_record("gone")):
-        assert await store.create(record, b"state")
+        assert await create(store, record, b"state")
     assert await store.bury(replace(tombstone(make_record("gone"), "deleted", 9.0)))
     for now, names in (
         (12.4, []),
@@ -109,6 +109,29 @@ async def test_what_is_due_is_found_when_it_is(store):
     assert (TENANT, "ending") not in await store.due(25.0, 9)
 
 
+async def test_open_sessions_are_counted_until_they_expire(store):
+    mortal = replace(make_record("mortal"), ttl_seconds=10.0)
+    ending = replace(make_record("ending"), ends_at=20.0)
+    gone, lost = make_record("gone"), make_record("lost")
+    for record in (mortal, ending, gone, lost, make_record("immortal")):
+        assert await create(store, record, b"state")
+    assert await create(store, make_record("foreign", tenant="tenant-b"), b"state")
+    assert [await store.count(TENANT, now) for now in (12.4, 12.5, 19.9, 20.0)] == [5, 4, 4, 3]
+    # A commit extends the one and not the other; what is over does not count, and is not counted out twice.
+    assert await store.commit(make_commit(mortal))
+    assert await store.commit(make_commit(ending))
+    assert [await store.count(TENANT, now) for now in (13.4, 13.5, 20.0)] == [5, 4, 3]
+    for _ in range(2):
+        await store.bury(tombstone(gone, "deleted", 9.0))
+        await store.bury(tombstone(lost, "lost", 9.0))
+    assert await store.count(TENANT, 9.0) == 3
+    assert await store.forget(tombstone(gone, "deleted", 9.0))
+    assert await create(store, gone, b"again")
+    assert await store.count(TENANT, 9.0) == 4
+    assert await store.forget(gone)
+    assert [await store.count(tenant, 9.0) for tenant in (TENANT, "tenant-b", "")] == [3, 1, 0]
+
+
 async def test_times_come_back_as_they_were(store):
     record = replace(
         RECORD,
@@ -118,7 +141,7 @@ async def test_times_come_back_as_they_were(store):
         updated_at=1 / 3,
         kept_from=0,
     )
-    assert await store.create(record, b"state")
+    assert await create(store, record, b"state")
     assert await store.get(TENANT, "s") == record
 
 

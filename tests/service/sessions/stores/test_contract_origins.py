@@ -9,7 +9,7 @@ import pytest
 from service.sessions.origins import NO_TRAITS, Beginning, RequestRecord, SessionTraits
 from service.sessions.protocol import completed_record, tombstone
 from service.sessions.records import SessionRecord
-from tests.service.sessions.made import TENANT, grown, make_chunk, make_commit, make_record
+from tests.service.sessions.made import TENANT, create, grown, make_chunk, make_commit, make_record
 
 RECORD = make_record()
 INDEXED = SessionTraits(indexed=True)
@@ -42,7 +42,7 @@ async def test_a_beginning_is_there_with_all_that_comes_with_it(store):
 
 
 async def test_plain_sessions_have_no_traits(store):
-    await store.create(RECORD, b"state")
+    await create(store, RECORD, b"state")
     assert await store.begin(Beginning(make_record("t"), b"state", NO_TRAITS)) == "begun"
     assert await store.traits(TENANT, ["s", "t"]) == {}
     assert await store.traits(TENANT, []) == {}
@@ -170,7 +170,7 @@ async def test_one_of_many_racing_requests_begins_a_session(store):
 
 async def test_the_newest_snapshots_are_kept(store):
     record = RECORD
-    await store.create(record, b"begin")
+    await create(store, record, b"begin")
     states = {}
     for step in range(8):
         commit = make_commit(record, snapshots=2 if step % 2 else 0)

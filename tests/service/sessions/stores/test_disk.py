@@ -13,7 +13,7 @@ import pytest
 from service.errors import Unavailable
 from service.sessions.stores import SqliteStore
 from service.sessions.stores.reserve import Reserve
-from tests.service.sessions.made import TENANT, make_commit, make_record
+from tests.service.sessions.made import TENANT, create, make_commit, make_record
 from tests.service.sessions.stores.crash_writer import commit_after, first_record, state_after
 from tests.service.sessions.stores.test_sqlite import failure
 
@@ -47,7 +47,7 @@ async def fail(store: SqliteStore, code: int = sqlite3.SQLITE_IOERR_FSYNC) -> No
 )
 async def test_a_disk_that_failed_is_not_asked_again_before_the_file_was_checked(path, code):
     async with SqliteStore(path) as store:
-        await store.create(RECORD, b"state")
+        await create(store, RECORD, b"state")
         await fail(store, code)
         for attempt in (store.ping(), store.get(TENANT, "s"), store.commit(make_commit(RECORD))):
             with pytest.raises(Unavailable, match="the disk of the session store failed"):
@@ -60,7 +60,7 @@ async def test_a_disk_that_failed_is_not_asked_again_before_the_file_was_checked
 async def test_a_file_that_is_damaged_stays_out_of_use_until_it_is_restored(path, tmp_path):
     async with SqliteStore(path) as store:
         for number in range(20):
-            await store.create(make_record(f"s{number}"), b"state" * 10_000)
+            await create(store, make_record(f"s{number}"), b"state" * 10_000)
         await store._on_thread(lambda db: db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
         copy = tmp_path / "copy"
         shutil.copy(path, copy)
@@ -79,7 +79,7 @@ async def test_a_file_that_is_damaged_stays_out_of_use_until_it_is_restored(path
 
 async def test_a_file_that_is_gone_is_not_made_anew(path):
     async with SqliteStore(path) as store:
-        await store.create(RECORD, b"state")
+        await create(store, RECORD, b"state")
         await fail(store)
         away = path.rename(path.with_name("away"))
         await asyncio.sleep(0.3)

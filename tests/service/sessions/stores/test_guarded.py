@@ -11,7 +11,7 @@ from service.sessions.origins import Beginning
 from service.sessions.stores import MemoryStore
 from service.sessions.stores.breaker import CircuitBreaker
 from service.sessions.stores.guarded import GuardedStore
-from tests.service.sessions.made import TENANT, make_chunk, make_record
+from tests.service.sessions.made import TENANT, create, make_chunk, make_record
 from tests.service.sessions.watching import Clock, Heard
 
 RECORD = make_record()
@@ -50,7 +50,7 @@ class Room:
 @pytest.fixture
 async def room():
     room = Room()
-    await room.store.create(RECORD, b"state")
+    await create(room.store, RECORD, b"state")
     return room
 
 
@@ -105,7 +105,7 @@ async def test_what_does_not_answer_is_left_alone_and_tried_again(room, mood):
 
 async def test_one_call_tries_for_all():
     room = Room(seconds=60.0)
-    await room.store.create(RECORD, b"state")
+    await create(room.store, RECORD, b"state")
     room.inner.mood = DOWN
     for _ in range(3):
         await room.refusal()

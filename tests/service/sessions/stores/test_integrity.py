@@ -13,7 +13,7 @@ from service.sessions.stores import CorruptRow, MemoryStore, open_store
 from service.sessions.stores.checksum import Value, checksum, mirrored, name_digest
 from service.sessions.stores.redis_rows import requests_key
 from service.sessions.stores.verified import VerifiedStore
-from tests.service.sessions.made import TENANT, make_commit, make_record
+from tests.service.sessions.made import TENANT, create, make_commit, make_record
 from tests.service.sessions.stores.flip_targets import TABLES
 from tests.service.sessions.stores.flips import flip_redis, flip_sqlite
 from tests.service.sessions.watching import Clock, Heard
@@ -94,7 +94,7 @@ async def test_one_bad_read_costs_a_second_one_and_no_session():
     heard, inner = Heard(), Slipping()
     store = VerifiedStore(inner, Clock(9.0), heard)
     record = make_record()
-    await store.create(record, b"state")
+    await create(store, record, b"state")
     inner.slips = 1
     assert await store.get(TENANT, "s") == record
     assert heard.events == {}
@@ -104,7 +104,7 @@ async def test_a_broken_chunk_loses_its_session_at_whatever_version_it_is():
     heard, inner = Heard(), Slipping()
     store = VerifiedStore(inner, Clock(9.0), heard)
     record = make_record()
-    await store.create(record, b"state")
+    await create(store, record, b"state")
     await store.commit(make_commit(record))
     inner.slips = 2
     with pytest.raises(Gone, match="delete this one") as caught:

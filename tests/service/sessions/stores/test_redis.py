@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+import traceback
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,9 +16,9 @@ from service.sessions.stores import RedisStore
 from service.sessions.stores import redis_index as index
 from service.sessions.stores import redis_scripts as scripts
 from service.sessions.stores.redis_durability import judge
-from service.sessions.stores.redis_rows import DUE, due_member, ids_key, session_keys
+from service.sessions.stores.redis_rows import DUE, due_member, ids_key, open_key, session_keys
 from tests.redis_server import RedisProcess
-from tests.service.sessions.made import TENANT, make_chunk, make_commit, make_record
+from tests.service.sessions.made import TENANT, create, make_chunk, make_commit, make_record
 from tests.service.sessions.stores.cut_proxy import CutProxy
 from tests.service.sessions.watching import Lag
 
@@ -77,7 +78,7 @@ async def test_a_server_that_may_lose_what_it_acknowledged_is_refused(redis_url,
         with pytest.raises(ConfigError, match=r"up to a second .* sessions\.durability: relaxed"):
             await RedisStore(redis_url).__aenter__()
         async with RedisStore(redis_url, relaxed=True) as store:
-            assert await store.create(RECORD, b"state")
+            assert await create(store, RECORD, b"state")
 
 
 async def test_a_server_that_does_not_tell_is_refused_without_showing_the_password(
@@ -92,7 +93,7 @@ async def test_a_server_that_does_not_tell_is_refused_without_showing_the_passwo
         await RedisStore(url).__aenter__()
     assert "hunter2" not in str(caught.value)
     async with RedisStore(url, relaxed=True) as store:
-        assert await store.create(RECORD, b"state")
+        assert await create(store, RECORD, b"state")
 
 
 async def test_a_server_that_does_not_let_us_in_is_a_configuration_error(redis_url):
@@ -111,14 +112,23 @@ async def test_a_promise_that_is_broken_later_is_noticed(store, redis_server):
     await store.ping()
 
 
-@pytest.mark.parametrize("url", ["redis://host:port/0", "redis://host:6379/0?socket_timeout=soon"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://host:port/0",
+        "redis://host:6379/0?socket_timeout=soon",
+        "redis://:hunter2/!@host:6379/0",
+        "redis://:hunter2@[::1:6379/0",
+    ],
+)
 async def test_a_url_that_cannot_be_read_is_a_configuration_error(url):
-    with pytest.raises(ConfigError, match=r"sessions\.store"):
+    with pytest.raises(ConfigError, match=r"sessions\.store") as caught:
         await RedisStore(url).__aenter__()
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))
 
 
 async def test_a_server_that_hangs_costs_two_seconds_and_nothing_is_lost(store, redis_server):
-    await store.create(RECORD, b"state")
+    await create(store, RECORD, b"state")
     commit = make_commit(RECORD)
     redis_server.pause()
     try:
@@ -150,7 +160,7 @@ async def test_what_was_acknowledged_survives_kill_9(tmp_path):
     with RedisProcess(tmp_path / "own") as server:
         async with RedisStore(server.url) as store:
             record = RECORD
-            await store.create(record, b"state")
+            await create(store, record, b"state")
             for turn in range(2):
                 for _ in range(5):
                     commit = make_commit(record, key=f"k{turn}")
@@ -173,7 +183,7 @@ async def test_a_write_whose_answer_is_lost_is_not_sent_again(redis_server, redi
         RedisStore(f"redis://127.0.0.1:{proxy.port}/0") as store,
         RedisStore(redis_url) as direct,
     ):
-        await store.create(RECORD, b"state")
+        await create(store, RECORD, b"state")
         first = make_commit(RECORD, "first")
         assert await store.commit(first)
         proxy.requests.clear()
@@ -189,11 +199,11 @@ async def test_a_write_whose_answer_is_lost_is_not_sent_again(redis_server, redi
 
 
 async def test_a_full_server_stores_nothing_and_still_reads_and_deletes(store, redis_server):
-    await store.create(RECORD, b"x" * 300_000)
+    await create(store, RECORD, b"x" * 300_000)
     imported = replace(make_record("file"), next_seq=1)
     with configured(redis_server, maxmemory="1"):
         for write in (
-            store.create(make_record("other"), b"y" * 300_000),
+            create(store, make_record("other"), b"y" * 300_000),
             store.commit(make_commit(RECORD)),
             store.begin(Beginning(imported, b"z", chunks=(make_chunk(0),))),
         ):
@@ -208,8 +218,8 @@ async def test_a_full_server_stores_nothing_and_still_reads_and_deletes(store, r
 
 async def test_redis_drops_by_itself_what_nobody_can_want_and_no_more(store, redis_server):
     mortal = replace(RECORD, ttl_seconds=60.0, tombstone_seconds=40.0)
-    await store.create(mortal, b"state")
-    await store.create(make_record("immortal"), b"state")
+    await create(store, mortal, b"state")
+    await create(store, make_record("immortal"), b"state")
     commit = make_commit(mortal, key="k", snapshots=1)
     assert await store.commit(commit)
     with redis_server.client() as client:
@@ -223,14 +233,16 @@ async def test_redis_drops_by_itself_what_nobody_can_want_and_no_more(store, red
 
 async def test_a_session_that_redis_dropped_is_neither_found_nor_listed(store, redis_server):
     mortal = replace(RECORD, ttl_seconds=60.0)
-    await store.create(mortal, b"state")
+    await create(store, mortal, b"state")
     with redis_server.client() as client:
         client.delete(*session_keys(TENANT, "s"))
         assert await store.get(TENANT, "s") is None
         assert await store.list(TENANT, None, 9) == []
+        assert await store.count(TENANT, mortal.expires_at) == 0
         assert await store.due(1e12, 9) == []
+        assert not client.exists(open_key(TENANT))
         assert client.zcard(DUE) == client.zcard(ids_key(TENANT)) == 0
-    assert await store.create(mortal, b"state") is True
+    assert await create(store, mortal, b"state") is True
     assert await store.list(TENANT, None, 9) == [mortal]
 
 
@@ -242,7 +254,7 @@ async def test_what_redis_dropped_holds_no_key_of_a_request(store, redis_server)
         client.delete(*session_keys(TENANT, "s"))
     assert await store.request(TENANT, "k") is None
     # Another session of that id was begun by nobody's request.
-    assert await store.create(replace(RECORD, incarnation="i2"), b"state")
+    assert await create(store, replace(RECORD, incarnation="i2"), b"state")
     assert await store.request(TENANT, "k") is None
     other = Beginning(make_record("t"), b"", request=replace(request, session_id="t"))
     assert await store.begin(other) == "begun"
@@ -303,13 +315,14 @@ async def test_what_a_crash_left_of_a_beginning_is_cleared_away(store, redis_ser
 
 async def test_a_session_begun_while_its_id_is_cleared_away_stays_listed(store):
     """The sweep has seen no record; then the session is made and known; then the sweep removes the id."""
-    await store.create(RECORD, b"state")
+    await create(store, RECORD, b"state")
     await store._opened.call(lambda redis: index._put_right(redis, (TENANT, "s"), None))
     assert await store.list(TENANT, None, 9) == [RECORD]
+    assert await store.count(TENANT, 9.0) == 1
 
 
 async def test_an_immortal_session_is_looked_at_once(store, redis_server):
-    await store.create(RECORD, b"state")
+    await create(store, RECORD, b"state")
     assert await store.due(1e12, 9) == []
     with redis_server.client() as client:
         assert client.zscore(DUE, due_member(TENANT, "s")) is None
@@ -319,7 +332,7 @@ async def test_an_immortal_session_is_looked_at_once(store, redis_server):
 async def test_pages_go_on_over_what_is_listed_and_gone(store, redis_server, monkeypatch):
     monkeypatch.setattr("service.sessions.stores.redis_index._PAGE", 7)
     for number in range(40):
-        await store.create(make_record(f"s{number:03}"), b"")
+        await create(store, make_record(f"s{number:03}"), b"")
     with redis_server.client() as client:
         for number in range(5, 30):
             client.delete(*session_keys(TENANT, f"s{number:03}"))
@@ -339,7 +352,7 @@ def test_names_of_tenants_and_sessions_cannot_meet():
 async def test_two_stores_on_one_server_are_two_machines(redis_url):
     async with RedisStore(redis_url) as one, RedisStore(redis_url) as two:
         record = RECORD
-        await one.create(record, b"state")
+        await create(one, record, b"state")
         for turn in range(10):
             commits = [make_commit(record, f"{turn} by {who}") for who in "ab"]
             won = await asyncio.gather(one.commit(commits[0]), two.commit(commits[1]))

@@ -9,7 +9,7 @@ import uvloop
 from service.errors import Unavailable
 from service.sessions.stores import RedisStore
 from tests.chaos.fault_proxy import FaultProxy
-from tests.service.sessions.made import TENANT, make_record
+from tests.service.sessions.made import TENANT, create, make_record
 
 RECORD = make_record()
 READERS = 8
@@ -39,7 +39,7 @@ def test_connections_that_end_at_any_moment_are_an_outage_and_no_error(runner, r
         ):
             with redis_server.client() as client:
                 client.flushall()
-            await store.create(RECORD, b"state")
+            await create(store, RECORD, b"state")
 
             async def cut() -> None:
                 while True:

@@ -16,7 +16,7 @@ from service.sessions.protocol import tombstone
 from service.sessions.stores import SQLITE_FILE, SqliteStore, open_store
 from service.sessions.stores import sqlite_queries as sql
 from service.sessions.stores.sqlite_file import connect, is_fatal, translate
-from tests.service.sessions.made import TENANT, make_commit, make_record
+from tests.service.sessions.made import TENANT, create, make_commit, make_record
 
 ROOT = Path(__file__).parents[4]
 RECORD = make_record()
@@ -32,9 +32,19 @@ def number(path: Path, query: str) -> Any:
         return connection.execute(query).fetchone()[0]
 
 
+async def test_open_sessions_are_counted_from_an_index_alone(path: Path):
+    async with SqliteStore(path):
+        pass
+    with closing(connect(path)) as database:
+        plan = database.execute(f"EXPLAIN QUERY PLAN {sql.OPEN_COUNT}", ("t", "t", 1.0)).fetchall()
+    searches = [step[-1] for step in plan if "sessions" in step[-1]]
+    assert len(searches) == 2
+    assert all("USING COVERING INDEX open_dues" in step for step in searches)
+
+
 async def test_file_and_folder_are_for_their_owner_alone(path):
     async with SqliteStore(path) as store:
-        await store.create(RECORD, b"state")
+        await create(store, RECORD, b"state")
         modes = {each.name: stat.S_IMODE(each.stat().st_mode) for each in path.parent.iterdir()}
         assert modes == {
             path.name: 0o600,
@@ -61,7 +71,7 @@ async def test_settings_that_durability_rests_on(path):
 
 async def test_sessions_outlive_the_store_object(path):
     async with SqliteStore(path) as store:
-        await store.create(RECORD, b"state")
+        await create(store, RECORD, b"state")
     async with SqliteStore(path) as store:
         assert await store.get_with_state(TENANT, "s") == (RECORD, b"state")
 
@@ -69,7 +79,7 @@ async def test_sessions_outlive_the_store_object(path):
 async def test_two_stores_on_one_file_see_each_other_and_race_fairly(path):
     async with SqliteStore(path) as one, SqliteStore(path) as two:
         record = RECORD
-        await one.create(record, b"state")
+        await create(one, record, b"state")
         for turn in range(10):
             commits = [make_commit(record, f"{turn} by {who}") for who in "ab"]
             won = await asyncio.gather(one.commit(commits[0]), two.commit(commits[1]))
@@ -148,7 +158,7 @@ async def test_what_is_no_database_or_no_place_for_one_is_refused(tmp_path):
 
 async def test_a_held_lock_is_unavailable_and_passes(path):
     async with SqliteStore(path) as store:
-        await store.create(RECORD, b"state")
+        await create(store, RECORD, b"state")
         with closing(sqlite3.connect(path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             assert await store.get(TENANT, "s") == RECORD  # readers do not wait for writers
@@ -161,26 +171,26 @@ async def test_a_held_lock_is_unavailable_and_passes(path):
 
 async def test_a_full_disk_stores_nothing_and_still_reads_and_deletes(path):
     async with SqliteStore(path) as store:
-        await store.create(RECORD, b"x" * 300_000)
+        await create(store, RECORD, b"x" * 300_000)
         await store._on_thread(
             lambda db: db.execute(
                 f"PRAGMA max_page_count = {db.execute('PRAGMA page_count').fetchone()[0]}"
             ).fetchall()
         )
         with pytest.raises(OutOfStorage) as caught:
-            await store.create(make_record("other"), b"y" * 300_000)
+            await create(store, make_record("other"), b"y" * 300_000)
         assert caught.value.code == "out_of_storage"
         assert await store.get(TENANT, "other") is None
         assert await store.get_with_state(TENANT, "s") == (RECORD, b"x" * 300_000)
         assert await store.bury(tombstone(RECORD, "deleted", 9.0)) is True
-        assert await store.create(make_record("other"), b"y" * 300_000) is True
+        assert await create(store, make_record("other"), b"y" * 300_000) is True
 
 
 async def test_rewriting_states_grows_neither_file_nor_journal(path):
     size = 300_000
     async with SqliteStore(path) as store:
         record = RECORD
-        await store.create(record, b"x" * size)
+        await create(store, record, b"x" * size)
         for step in range(120):
             commit = make_commit(record, forget_before=record.version)
             object.__setattr__(commit, "state", bytes([step]) * size)

@@ -8,7 +8,7 @@ import pytest
 
 from service.errors import OutOfStorage, Unavailable
 from service.sessions.stores import CorruptRow, SqliteStore
-from tests.service.sessions.made import TENANT, make_chunk, make_commit, make_record
+from tests.service.sessions.made import TENANT, create, make_chunk, make_commit, make_record
 from tests.service.sessions.stores.test_sqlite import failure
 
 NAMES = [f"s{number}" for number in range(6)]
@@ -18,7 +18,7 @@ NAMES = [f"s{number}" for number in range(6)]
 async def store(tmp_path):
     async with SqliteStore(tmp_path / "sessions.sqlite3") as opened:
         for name in NAMES:
-            await opened.create(make_record(name), b"begin")
+            await create(opened, make_record(name), b"begin")
         yield opened
 
 

@@ -75,7 +75,7 @@ async def test_a_file_of_an_older_release_is_brought_up_to_date_and_keeps_its_se
         assert await store.get_with_state(TENANT, "s") == (RECORD, b"\x00\xff")
         done = completed_record(RECORD, 9.0)
         assert await store.complete(done, expected_version=0) is True
-    assert number(path, "PRAGMA user_version") == SCHEMA_VERSION == 4
+    assert number(path, "PRAGMA user_version") == SCHEMA_VERSION == 5
     async with SqliteStore(path) as store:
         assert await store.get(TENANT, "s") == done
 

@@ -27,8 +27,7 @@ async def test_every_operation_is_passed_on_and_timed():
     store: SessionStore = TimedStore(MemoryStore(), metrics)
     async with store as opened:
         assert opened is store
-        assert await store.create(RECORD, b"state") is True
-        assert await store.create(RECORD, b"state") is False
+        assert await store.begin(Beginning(RECORD, b"state")) == "begun"
         assert await store.get("t", "s") == RECORD
         assert await store.get_with_state("t", "s") == (RECORD, b"state")
         assert await store.commit(Commit(0, NEXT, b"later", CHUNK)) is True
@@ -37,6 +36,7 @@ async def test_every_operation_is_passed_on_and_timed():
         assert await store.list("t", None, 10) == [NEXT]
         assert await store.complete(DONE, expected_version=7) is False
         assert await store.complete(DONE, expected_version=1) is True
+        assert await store.count("t", 1e9) == 1
         await store.ping()
         assert await store.begin(Beginning(RECORD, b"state")) == "id_taken"
         assert await store.request("t", "k") is None
@@ -48,11 +48,11 @@ async def test_every_operation_is_passed_on_and_timed():
         assert await store.due(1e9, 9) == [("t", "s")]
         assert await store.quarantine(GRAVE) is False
         assert await store.forget(GRAVE) is True
-    counts = {"create": 2, "complete": 2, "bury": 2}
+    counts = {"begin": 2, "complete": 2, "bury": 2}
     for operation in (
-        "create", "get", "get_with_state", "commit", "complete", "chunks", "key", "bury", "list", "ping",
+        "get", "get_with_state", "commit", "complete", "chunks", "key", "bury", "list", "ping",
         "begin", "request", "traits", "snapshots", "snapshot",
-        "quarantine", "due", "forget",
+        "quarantine", "due", "forget", "count",
     ):  # fmt: skip
         count = _count(metrics, "store_operation_duration_seconds_count", operation)
         assert count == counts.get(operation, 1), operation
