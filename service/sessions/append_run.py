@@ -94,6 +94,7 @@ class AppendRun:
             etag=record.etag,
             document=document,
             times=self._times,
+            read_tokens=self._read_tokens,
         )
 
     async def _placed(self, error: ServiceError) -> ServiceError:
@@ -183,7 +184,7 @@ class AppendRun:
             return None
         reading = await tools.reader.read(self._command.chunks[index], state.memory)
         self._times += reading.times
-        self._read_tokens += reading.tokens
+        self._read_tokens += reading.read_tokens
         after = state.after(reading)
         chunk = chunk_record(record, self._digests[index], reading)
         blob = after.encode()

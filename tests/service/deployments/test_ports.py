@@ -23,7 +23,7 @@ from tests.service.deployments.fakes import FakeHandle, Script
 
 INFO = ModelInfo("m", "infini", 384, 512, 304_128, "f", "b")
 EMBEDDED = EmbedResult(np.zeros((1, 384), np.float32), 3, 0, StageTimes())
-APPENDED = AppendResult((), 1, "e.1", np.zeros(384, np.float32), StageTimes())
+APPENDED = AppendResult((), 1, "e.1", np.zeros(384, np.float32), StageTimes(), 0)
 HASTE = Patience(short=0.05, between_pings=0.02, silence=0.2)
 
 

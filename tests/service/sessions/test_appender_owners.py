@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from service.errors import Conflict, Unprocessable
+from service.errors import READ_TOKENS, Conflict, Unprocessable
 from service.sessions.records import ChunkRecord
 from service.sessions.stores import MemoryStore, SqliteStore
 from tests.service.sessions.bench import TEXTS, Bench, vectors
@@ -132,7 +132,12 @@ async def test_an_unnumbered_request_takes_no_strangers_chunk_for_its_own():
     mine.reader.meanwhile = intrude
     with pytest.raises(Conflict) as caught:
         await mine.append(command("first", "second"))
-    assert caught.value.extras == {"expected_seq": 5, "provided_seq": 4, "next_seq": 5}
+    assert caught.value.extras == {
+        "expected_seq": 5,
+        "provided_seq": 4,
+        READ_TOKENS: 6,
+        "next_seq": 5,
+    }
 
 
 async def test_a_key_that_another_owner_took_meanwhile_stays_theirs():

@@ -22,7 +22,7 @@ async def test_a_commit_without_answer_leaves_the_outcome_unknown():
         await bench.append(command("a"))
     assert caught.value.code == "outcome_unknown"
     # Nothing here says when to send it again.
-    assert caught.value.extras == {READ_TOKENS: 1, "next_seq": 1}
+    assert caught.value.extras == {READ_TOKENS: 3, "next_seq": 1}
 
 
 async def test_a_request_that_broke_off_in_its_middle_is_not_simply_sent_again():
@@ -30,7 +30,7 @@ async def test_a_request_that_broke_off_in_its_middle_is_not_simply_sent_again()
     bench.reader.fail_on = "c"
     with pytest.raises(OutcomeUnknown) as caught:
         await bench.append(command("a", "b", "c"))
-    assert caught.value.extras == {READ_TOKENS: 2, "next_seq": 2}
+    assert caught.value.extras == {READ_TOKENS: 6, "next_seq": 2}
 
 
 async def test_a_request_of_which_nothing_was_done_may_be_sent_again():
@@ -47,4 +47,7 @@ async def test_a_request_that_names_its_chunks_may_be_sent_again_whatever_was_do
     bench.reader.fail_on = "b"
     with pytest.raises(Unavailable) as caught:
         await bench.append(command("a", "b", **named))
-    assert (caught.value.code, caught.value.extras) == ("overloaded", {READ_TOKENS: 1, "next_seq": 1})
+    assert (caught.value.code, caught.value.extras) == (
+        "overloaded",
+        {READ_TOKENS: 3, "next_seq": 1},
+    )
