@@ -35,7 +35,8 @@ class RateLimits(FrozenSection):
     requests_per_second: float | None = Field(default=None, gt=0)
     """Requests of one key, in each gateway process; default: not limited."""
     tokens_per_minute: int | None = Field(default=None, ge=1)
-    """Tokens encoded for one key, in each gateway process; streams are slowed down to it. Default: not limited."""
+    """Tokens encoded for one key, CLS and SEP of every segment included, in each gateway process; streams are slowed
+    down to it. Default: not limited."""
     open_sessions: int | None = Field(default=None, ge=1, le=10_000)
     """Sessions of one tenant that are open; default: not limited."""
 

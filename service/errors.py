@@ -13,6 +13,7 @@
     ├── Unauthorized        401 invalid_api_key
     ├── RateLimited         429 rate_limited
     ├── Unavailable         503 overloaded, draining, store_unavailable, model_unavailable, model_failed
+    │   └── OutcomeUnknown      outcome_unknown
     ├── OutOfStorage        507 out_of_storage
     └── InternalError       500 internal_error
 
@@ -25,6 +26,8 @@ from typing import Any, ClassVar, Final
 
 MODEL_FAILED: Final = "model_failed"
 """Code of a model that could not be loaded: the others are served, and only a restart can bring it back."""
+OUTCOME_UNKNOWN: Final = "outcome_unknown"
+"""Code of an append without number or key that was committed in part, or perhaps."""
 
 READ_TOKENS: Final = "read_tokens"
 """Extra of an append that failed: how many tokens were read for it. They count like those of one that did not."""
@@ -162,7 +165,13 @@ class Unavailable(ServiceError):
 
     status = 503
     title = "Service Unavailable"
-    retry_after_s = 1
+    retry_after_s: ClassVar[int | None] = 1
+
+
+class OutcomeUnknown(Unavailable):
+    """Something of this call may have been done, and sending it again would do that twice: look first."""
+
+    retry_after_s = None
 
 
 class OutOfStorage(ServiceError):

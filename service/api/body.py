@@ -25,6 +25,8 @@ from service.errors import (
 
 DRAIN_BYTES: Final = 16 * 1024**2
 """How much of a refused body is still read, so that a client in the middle of it gets the answer."""
+_LONGEST_TYPE: Final = 256
+"""Characters of a `Content-Type` that is looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +63,11 @@ def json_body(
 
     async def read(request: Request, services: Current, share: BodyShare) -> Body:
         if optional and not _has_body(request.headers):
-            return parse_body(model, b"{}")
+            return parse_body(model, b"{}", services.limits.texts)
         cap = min(services.limits.body_bytes, most_bytes or services.limits.body_bytes)
         limits = Limits("application/json", cap, services.limits.body_seconds)
-        return parse_body(model, await _read_capped(request, limits, share))
+        body = await _read_capped(request, limits, share)
+        return parse_body(model, body, services.limits.texts)
 
     return read
 
@@ -92,8 +95,10 @@ def require_media_type(headers: Headers, media_type: str) -> None:
     Raises:
         UnsupportedMedia: as said.
     """
+    value = headers.get("content-type", "application/octet-stream")
     message = Message()
-    message["content-type"] = headers.get("content-type", "application/octet-stream")
+    # The parser takes time quadratic in the number of parameters.
+    message["content-type"] = value if len(value) <= _LONGEST_TYPE else "application/octet-stream"
     charset = str(message.get_param("charset") or "utf-8").lower()
     if message.get_content_type() != media_type or charset not in {"utf-8", "utf8"}:
         raise UnsupportedMedia(

@@ -22,11 +22,13 @@ from service.api.tei_errors import TEI_PATHS, tei_response
 from service.api.validation import validation_problem
 from service.errors import (
     MODEL_FAILED,
+    OUTCOME_UNKNOWN,
     BadRequest,
     Conflict,
     Gone,
     InternalError,
     NotFound,
+    OutcomeUnknown,
     OutOfStorage,
     PayloadTooLarge,
     PreconditionFailed,
@@ -86,7 +88,8 @@ class Problem:
         return self.error.status
 
 
-# OpenAI's SDK repeats a 409 and a 503 unless told otherwise; a contradiction stays one, and so does a broken model.
+# OpenAI's SDK repeats a 409 and a 503 unless told otherwise; a contradiction stays one, and so does a broken model;
+# what may have been done must not be done twice.
 _FINAL: Final = {"x-should-retry": "false"}
 _PASSING: Final = {"x-should-retry": "true"}
 # What is left of a body that came too late must not be read as the next request.
@@ -136,6 +139,7 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
     "store_unavailable": Problem(Unavailable),
     "model_unavailable": Problem(Unavailable),
     MODEL_FAILED: Problem(Unavailable, _FINAL),
+    OUTCOME_UNKNOWN: Problem(OutcomeUnknown, _FINAL),
     "out_of_storage": Problem(OutOfStorage),
 }
 """Every code a client can meet."""

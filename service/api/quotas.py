@@ -15,6 +15,8 @@ from service.sessions.beginnings import RequestKey
 
 _CHARACTERS_OF_A_TOKEN: Final = 4
 """A rule of thumb for English."""
+_SPECIAL_TOKENS: Final = 2
+"""CLS and SEP, which a chunk without text has too."""
 
 
 async def within_budget(context: Context) -> None:
@@ -39,9 +41,10 @@ async def append_and_charge(
         context.charge(error.extras.get(READ_TOKENS, 0))
         raise
     except asyncio.CancelledError:
-        context.charge(math.ceil(sum(map(len, command.chunks)) / _CHARACTERS_OF_A_TOKEN))
+        characters, chunks = sum(map(len, command.chunks)), len(command.chunks)
+        context.charge(math.ceil(characters / _CHARACTERS_OF_A_TOKEN) + _SPECIAL_TOKENS * chunks)
         raise
-    context.charge(sum(answer.tokens for answer in result.answers if not answer.replayed))
+    context.charge(result.read_tokens)
     return result
 
 

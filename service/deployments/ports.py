@@ -10,7 +10,7 @@ from ray.exceptions import RayActorError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
 
-from service.errors import Unavailable
+from service.errors import OUTCOME_UNKNOWN, OutcomeUnknown, Unavailable
 from service.failpoints import reach
 from service.ports import (
     AppendCommand,
@@ -50,6 +50,10 @@ class Patience:
     between_pings: float = 5.0
     silence: float = 20.0
     overload: float = 0.0
+
+
+class _FellSilent(Unavailable):
+    """A model that had begun a call and then gave no sign of life."""
 
 
 class RayEncoder:
@@ -109,6 +113,9 @@ class RayEncoder:
 
         Tried again once if the replica dies and the command says which chunks it means: with `first_seq` or a
         key, what was committed is replayed and what was not is done.
+
+        Raises:
+            OutcomeUnknown: the command does not say so, and its replica died or fell silent with it.
         """
         owner = self._owner(command)
         repeatable = command.first_seq is not None or command.idempotency_key is not None
@@ -167,13 +174,11 @@ class RayEncoder:
     async def _called(self, start: Callable[[], Awaitable[Result]], *, repeatable: bool) -> Result:
         try:
             return await self._watched(start())
-        except RayActorError as error:
+        except (RayActorError, _FellSilent) as error:
             if not repeatable:
-                raise Unavailable(
-                    "model_unavailable",
-                    f"the replica of model {self._model!r} that read this request died; whether chunks were "
-                    "committed is not known: read the session's next_seq before you send them again",
-                ) from error
+                raise self._unknown() from error
+            if isinstance(error, _FellSilent):
+                raise
         try:
             return await self._watched(start())
         except RayActorError as error:
@@ -189,7 +194,7 @@ class RayEncoder:
                 if done:
                     return await task
                 silent_s = 0.0 if await self._answers() else silent_s + self._ping_round_s
-            raise self._silent()
+            raise _FellSilent(*self._silent().args)
         except BackPressureError as error:
             raise Unavailable(
                 "overloaded", "Too many requests are waiting for this model; try again shortly."
@@ -220,6 +225,14 @@ class RayEncoder:
             DeploymentUnavailableError,
         ) as error:
             raise self._silent() from error
+
+    def _unknown(self) -> OutcomeUnknown:
+        return OutcomeUnknown(
+            OUTCOME_UNKNOWN,
+            f"the replica of model {self._model!r} that read this request died or fell silent; whether chunks were "
+            "committed is not known: read the session's next_seq before you send them again, and number them with "
+            "first_seq or send an Idempotency-Key, so that sending them again is safe",
+        )
 
     def _silent(self) -> Unavailable:
         return Unavailable(

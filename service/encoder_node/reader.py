@@ -67,6 +67,7 @@ class TextReader:
         return Reading(
             embedding=unit(result.total / result.tokens),
             tokens=sum(segment.content_tokens for segment in segments),
+            read_tokens=result.tokens,
             memory=result.memory,
             times=StageTimes(tokenize=tokenize_s, queue=result.queue_s, infer=result.infer_s),
         )

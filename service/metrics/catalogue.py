@@ -37,6 +37,7 @@ REJECT_REASONS: Final = (
     "store_unavailable",
     "model_unavailable",
     "model_failed",
+    "outcome_unknown",
     "out_of_storage",
     "invalid_api_key",
     "rate_limited",

@@ -62,6 +62,8 @@ class EncoderPort(Protocol):
         Raises:
             NotFound, Gone, Conflict, PreconditionFailed, Unprocessable, Unavailable, OutOfStorage:
                 as the HTTP contract says. An error in the middle of a request carries `next_seq`.
+            OutcomeUnknown: in place of `Unavailable` where chunks without `first_seq` or a key were, or may have been,
+                committed.
         """
         ...
 

@@ -38,6 +38,7 @@ class ReadResult:
         state: What has been read, encoded; empty unless wanted.
         document: Running document vector, float32, unit length; zeros before the first token.
         times: Where the time went, summed over the chunks.
+        read_tokens: Tokens encoded, CLS and SEP of every segment included.
     """
 
     answers: tuple[ChunkAnswer, ...]
@@ -46,6 +47,7 @@ class ReadResult:
     state: bytes
     document: NDArray[np.float32]
     times: StageTimes
+    read_tokens: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,6 +130,7 @@ class AppendResult:
         etag: Entity tag of the session now, without quotes.
         document: Running document vector, float32, unit length, zeros before the first token; None unless wanted.
         times: Where the time went, summed over the chunks.
+        read_tokens: Tokens encoded for it, CLS and SEP of every segment included; none for a replay.
     """
 
     answers: tuple[ChunkAnswer, ...]
@@ -137,3 +138,4 @@ class AppendResult:
     etag: str
     document: NDArray[np.float32] | None
     times: StageTimes
+    read_tokens: int

@@ -6,7 +6,7 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from service.errors import READ_TOKENS, Conflict, InternalError, ServiceError
+from service.errors import READ_TOKENS, Conflict, InternalError, ServiceError, Unavailable
 from service.failpoints import reach
 from service.ports import AppendCommand, AppendResult, ChunkAnswer, StageTimes
 from service.redaction import session_hash
@@ -16,6 +16,7 @@ from service.sessions.append_tools import AppendTools
 from service.sessions.codec import StateArrays, document_vector
 from service.sessions.records import ChunkRecord, KeyRecord, SessionRecord
 from service.sessions.recovery import Expected, known, require_same, still_known
+from service.sessions.refusals import sent_twice_read_twice
 from service.sessions.state import SessionState
 from service.sessions.stores.base import Commit
 
@@ -84,10 +85,13 @@ class AppendRun:
             etag=record.etag,
             document=document,
             times=self._times,
+            read_tokens=self._read_tokens,
         )
 
     async def _placed(self, error: ServiceError) -> ServiceError:
         """Return the error with how far the session came, where that can be told."""
+        if isinstance(error, Unavailable) and not self._numbered and self._may_have_moved():
+            error = sent_twice_read_twice(error)
         if self._in_doubt:
             self._record = await self._tools.afterthought(self._command)
         if self._read_tokens:
@@ -163,6 +167,10 @@ class AppendRun:
         """Whether this request has not committed anything yet."""
         return all(answer.replayed for answer in self._answers)
 
+    def _may_have_moved(self) -> bool:
+        """Whether something of this request is, or may be, committed."""
+        return self._in_doubt or not self._untouched()
+
     async def _apply(self, record: SessionRecord, index: int) -> SessionRecord | None:
         """Read and commit one chunk; None if another owner of the session was faster."""
         tools = self._tools
@@ -173,7 +181,7 @@ class AppendRun:
             return None
         reading = await tools.reader.read(self._command.chunks[index], state.memory)
         self._times += reading.times
-        self._read_tokens += reading.tokens
+        self._read_tokens += reading.read_tokens
         after = state.after(reading)
         chunk = chunk_record(record, self._digests[index], reading)
         blob = after.encode()

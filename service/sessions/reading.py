@@ -18,12 +18,14 @@ class Reading:
     Attributes:
         embedding: float32, (d,), unit length; of a chunk without tokens the model's vector of an empty text.
         tokens: Content tokens of the chunk.
+        read_tokens: Tokens encoded, CLS and SEP of every segment included.
         memory: The memory afterwards; a new value.
         times: Where the time went.
     """
 
     embedding: NDArray[np.float32]
     tokens: int
+    read_tokens: int
     memory: Memory
     times: StageTimes
 

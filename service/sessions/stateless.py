@@ -39,11 +39,12 @@ class StatelessReader:
         if stored is not None and stored != current:
             raise model_changed("this document", self._info.id, stored, current)
         state = self._state(command.state)
-        times = StageTimes()
+        times, read_tokens = StageTimes(), 0
         answers = []
         for seq, text in enumerate(command.chunks, command.next_seq):
             reading = await self._reader.read(text, state.memory)
             times += reading.times
+            read_tokens += reading.read_tokens
             start, state = state.tokens, state.after(reading)
             answers.append(
                 ChunkAnswer(
@@ -57,6 +58,7 @@ class StatelessReader:
             state=state.encode() if command.want_state else b"",
             document=state.vector,
             times=times,
+            read_tokens=read_tokens,
         )
 
     async def verify(self, state: bytes) -> None:

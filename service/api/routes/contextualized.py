@@ -64,7 +64,7 @@ async def create_contextualized_embeddings(
         )
         data.append({"object": "list", "index": index, "data": rows})
     tokens = sum(result.tokens for result in results)
-    context.charge(tokens)
+    context.charge(sum(result.read_tokens for result in results))
     usage = {"prompt_tokens": tokens, "total_tokens": tokens}
     return json_response({"object": "list", "data": data, "model": body.model, "usage": usage})
 

@@ -42,7 +42,7 @@ async def append_stateless(
     command = ReadCommand(tuple(body.chunks), state.state, state.next_seq, state.fingerprint)
     result = await services.encoder(state.model).read(command)
     context.times += result.times
-    context.charge(sum(chunk.tokens for chunk in result.answers))
+    context.charge(result.read_tokens)
     following = TokenState(state.model, state.fingerprint, result.next_seq, result.state)
     encoding = body.encoding_format
     answer: dict[str, Any] = {

@@ -28,7 +28,7 @@ from service.ports import (
     TokenVectors,
 )
 from tests.service.api.fake_questions import fake_nearest, fake_recall, out_of_sequence
-from tests.service.api.fake_states import FakeStates
+from tests.service.api.fake_states import SPECIAL_TOKENS, FakeStates
 from tests.service.api.fake_tokens import fake_attention, fake_tokens
 from tests.service.api.fake_vectors import fake_vector
 
@@ -179,7 +179,8 @@ class FakeEncoder(FakeStates):
         document = None
         if command.want_document:
             document = fake_vector(f"document {session.past}", self._info.dimensions)
-        return AppendResult(answers, len(session.texts), session.etag, document, self._times)
+        read = sum(answer.tokens + SPECIAL_TOKENS for answer in answers if not answer.replayed)
+        return AppendResult(answers, len(session.texts), session.etag, document, self._times, read)
 
     async def revisit(self, command: RevisitCommand) -> RevisitResult:
         """Complete, then look at chunks: their vectors depend on the whole document."""
@@ -195,7 +196,9 @@ class FakeEncoder(FakeStates):
             )
             for seq, text in enumerate(command.chunks, command.first_seq)
         )
-        return RevisitResult(chunks, sum(chunk.tokens + 2 for chunk in chunks), self._times)
+        return RevisitResult(
+            chunks, sum(chunk.tokens + SPECIAL_TOKENS for chunk in chunks), self._times
+        )
 
     async def query(self, command: QueryCommand) -> QueryResult:
         """Hash questions; remember the texts that end with a question's words."""

@@ -18,6 +18,9 @@ from service.ports import (
 )
 from tests.service.api.fake_vectors import fake_vector
 
+SPECIAL_TOKENS = 2
+"""CLS and SEP of a chunk, which is one segment here."""
+
 
 class FakeStates:
     """The part of a fake encoder that reads chunks into states: a chain of digests."""
@@ -45,6 +48,7 @@ class FakeStates:
             json.dumps({"past": past, "tokens": tokens}).encode() if command.want_state else b"",
             fake_vector(f"document {past}", self._info.dimensions),
             self._times,
+            sum(answer.tokens + SPECIAL_TOKENS for answer in answers),
         )
 
     async def verify(self, state: bytes) -> None:

@@ -25,10 +25,22 @@ def _revisit(chunks: bytes) -> bytes:
     return b'{"revisit":true,"first_seq":0,"chunks":' + chunks + b"}"
 
 
+def _cohere(inputs: bytes) -> bytes:
+    return b'{"input_type":"classification","model":"infini","inputs":' + inputs + b"}"
+
+
+def _documents(inputs: bytes) -> bytes:
+    return b'{"inputs":' + inputs + b',"model":"infini"}'
+
+
 def home(body: bytes) -> str:
     """The route that a body is made for; the others refuse it too, maybe for another reason."""
     if b'"layers"' in body[:64]:
         return "/v1/attention"
+    if b'"input_type"' in body[:64]:
+        return "/v2/embed"
+    if body.startswith(b'{"inputs"'):
+        return "/v1/contextualizedembeddings"
     if body.startswith(b'{"texts"'):
         return "/v1/sessions/s1/query"
     if b'"revisit"' in body[:64]:
@@ -84,5 +96,15 @@ BODIES = {
     "650k empty chunks to revisit": (_revisit(_list(b'""', 650_000)), 422),
     "100k deep chunks to revisit": (_revisit(b"[" * 100_000 + b"]" * 100_000), 400),
     "revisit at 1e400": (b'{"revisit":true,"chunks":[],"first_seq":1e400}', 422),
+    "220k unknown keys of an input": (_cohere(b"[" + _keys(220_000) + b"]"), 422),
+    "220k unknown keys of a content": (_cohere(b'[{"content":[' + _keys(220_000) + b"]}]"), 422),
+    "650k empty contents": (_cohere(b'[{"content":' + _list(b"{}", 650_000) + b"}]"), 422),
+    "50k inputs": (_cohere(_list(b'{"content":[{"type":"text","text":""}]}', 50_000)), 422),
+    "2k inputs of 300 contents": (
+        _cohere(_list(b'{"content":' + _list(b"{}", 300) + b"}", 2_000)),
+        422,
+    ),
+    "400k documents": (_documents(_list(b'[""]', 400_000)), 422),
+    "a document of 600k chunks": (_documents(b"[" + _list(b'""', 600_000) + b"]"), 422),
     "huge encoding": (b'{"chunks":["x"],"encoding_format":"' + b"x" * 1_000_000 + b'"}', 422),
 }

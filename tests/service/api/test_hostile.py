@@ -1,6 +1,7 @@
 """Bodies and paths nobody sends by accident: each is a 4xx, quickly, and echoes nothing."""
 
 import asyncio
+import gc
 import gzip
 import logging
 import time
@@ -79,6 +80,46 @@ async def test_hostile_bodies_where_errors_have_another_shape(client, name):
     assert answer.status_code in {400, 413, 422}
     assert answer.json()["error_type"] == "validation"
     assert len(answer.content) < 2_000
+
+
+@pytest.mark.parametrize("member", ["parameters", "inputs"])
+async def test_unknown_members_of_nested_objects_are_named_and_cheap(client, member):
+    good = b'{"source_sentence":"x","sentences":["y"]}'
+    junk = BODIES["230k unknown keys"][0][:-200_000].rpartition(b",")[0] + b"}"
+    other = b'"inputs":' + good + b"," if member == "parameters" else b""
+    with cheap(f"unknown members of {member}"):
+        answer = await client.post(
+            "/similarity",
+            content=b"{" + other + b'"%s":%s}' % (member.encode(), junk),
+            headers=JSON,
+        )
+    assert answer.status_code == 422
+    assert f"{member}." in answer.json()["error"]
+
+
+async def test_the_garbage_collector_goes_on_after_good_and_bad_bodies(client):
+    for text in (b'"x"', b'[["x"]]', b"NaN"):
+        body = b'{"model":"infini","input":' + text + b"}"
+        await client.post("/v1/embeddings", content=body, headers=JSON)
+        assert gc.isenabled()
+
+
+async def test_a_wrong_member_deep_inside_is_told_with_its_place(client):
+    inputs = [
+        {"content": [{"type": "text", "text": "x"}]},
+        {"content": [{"type": "text", "txt": 1}]},
+    ]
+    body = {"model": "infini", "input_type": "classification", "inputs": inputs}
+    problem = assert_problem(await client.post("/v2/embed", json=body), 422, "validation_error")
+    assert problem["errors"][0]["loc"] == ["inputs", 1, "content", 0, "txt"]
+
+
+async def test_a_long_content_type_is_refused_unread(client):
+    for junk in (";" * 30_000, 'a="' + ";" * 30_000):
+        headers = {"content-type": f"application/json; {junk}"}
+        with cheap("a long content type"):
+            answer = await client.post("/v1/embeddings", content=b"{}", headers=headers)
+        assert_problem(answer, 415, "unsupported_media_type")
 
 
 async def test_the_guard_finds_what_is_dear():

@@ -24,6 +24,7 @@ from service.ports import AppendCommand, AppendResult, EncoderPort
 from service.sessions.catalog import SessionCatalog
 from service.sessions.records import SessionRecord
 from tests.service.access.clock import Clock
+from tests.service.api.fake_states import SPECIAL_TOKENS
 from tests.service.api.keys import Keys, bearer
 from tests.service.api.kit import PLAIN, Api, assert_problem, events_of
 from tests.service.api.reading_kit import FILE, ReadingApi, begin
@@ -79,7 +80,7 @@ READINGS: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("path", "body"), READINGS)
 async def test_tokens_per_minute(tmp_path: Path, path, body):
-    async with limited(tmp_path, RateLimits(tokens_per_minute=5)) as client:
+    async with limited(tmp_path, RateLimits(tokens_per_minute=7)) as client:
         await client.post("/v1/sessions", json={"model": "infini", "id": "s1"})
         if path.endswith("complete"):
             await client.post("/v1/sessions/s1/chunks", json={"chunks": ["a b c d"]})
@@ -88,7 +89,7 @@ async def test_tokens_per_minute(tmp_path: Path, path, body):
             body = {**body, "state_token": begun.json()["state_token"]}
         answers = [await client.post(path, json=body) for _ in range(4)]
         statuses = [answer.status_code for answer in answers]
-        # What is left of the five tokens lets one request in, or two; no more.
+        # What is left of the seven tokens lets one request in, or two; no more.
         assert statuses in ([200, 429, 429, 429], [200, 200, 429, 429])
         assert "tokens" in answers[0].headers["ratelimit-policy"]
         answer = answers[-1]
@@ -100,6 +101,38 @@ async def test_tokens_per_minute(tmp_path: Path, path, body):
         assert 0 < int(answer.headers["retry-after"]) <= 180
         # What reads no text goes on.
         assert (await client.get("/v1/sessions/s1")).status_code == 200
+
+
+BLANKS: list[tuple[str, dict[str, Any]]] = [
+    ("/v1/sessions/s1/chunks", {"chunks": [" "] * 8}),
+    ("/v1/sessions/s1/stream?chunk_chars=1", {"content": b" " * 8}),
+    ("/v1/sessions/stateless", {"chunks": [""] * 8}),
+    ("/v1/contextualizedembeddings", {"model": "infini", "inputs": [[""] * 4, [""] * 4]}),
+]
+
+
+@pytest.mark.parametrize(("path", "body"), BLANKS)
+async def test_a_chunk_without_text_is_read_and_charged(tmp_path: Path, path, body):
+    # Eight chunks of CLS and SEP.
+    async with limited(tmp_path, RateLimits(tokens_per_minute=16), Clock()) as client:
+        await client.post("/v1/sessions", json={"model": "infini", "id": "s1"})
+        if path.endswith("stateless"):
+            begun = await client.post("/v1/sessions", json={"model": "infini", "stateless": True})
+            body = {**body, "state_token": begun.json()["state_token"]}
+        if "content" in body:
+            read = await client.post(path, content=body["content"], headers=PLAIN)
+        else:
+            read = await client.post(path, json=body)
+        assert read.status_code == 200
+        assert_problem(await client.post("/v1/embeddings", json=EMBED), 429, "rate_limited")
+
+
+async def test_chunks_that_are_replayed_cost_nothing(tmp_path: Path):
+    async with limited(tmp_path, RateLimits(tokens_per_minute=7), Clock()) as client:
+        await client.post("/v1/sessions", json={"model": "infini", "id": "s1"})
+        body = {"chunks": ["four words of text"], "first_seq": 0}
+        answers = [await client.post("/v1/sessions/s1/chunks", json=body) for _ in range(3)]
+        assert [answer.status_code for answer in answers] == [200] * 3
 
 
 async def test_a_session_is_completed_whatever_was_encoded(tmp_path: Path):
@@ -126,7 +159,7 @@ async def test_a_stream_is_slowed_down_and_not_broken_off(tmp_path: Path, monkey
         *chunks, done = events_of(answer)
     assert done["event"] == "done"
     # Five tokens are there at once, then one comes every twelve seconds; the last chunk is waited for, not paid off.
-    tokens = sum(event["tokens"] for event in chunks[:-1])
+    tokens = sum(event["tokens"] + SPECIAL_TOKENS for event in chunks[:-1])
     assert clock.seconds == pytest.approx((tokens - 5 + 1) * 12, abs=1)
 
 
@@ -178,7 +211,8 @@ async def test_a_thousand_appends_that_fail_midway_read_no_more_than_the_quota(
     assert len(asked) == 25
 
 
-async def test_who_leaves_pays_by_the_length_of_the_text():
+@pytest.mark.parametrize("chunks", [("x" * 200, "y" * 200), ("",) * 50])
+async def test_who_leaves_pays_by_the_length_of_the_text(chunks: tuple[str, ...]):
     meter = Meter(RateLimits(tokens_per_minute=100), Clock())
     context = RequestContext("r", meter=meter)
 
@@ -187,7 +221,7 @@ async def test_who_leaves_pays_by_the_length_of_the_text():
             await asyncio.sleep(60)
             raise AssertionError(command)
 
-    command = AppendCommand("acme", "s1", ("x" * 200, "y" * 200))
+    command = AppendCommand("acme", "s1", chunks)
     task = asyncio.create_task(append_and_charge(context, cast("EncoderPort", Hanging()), command))
     await asyncio.sleep(0)
     task.cancel()

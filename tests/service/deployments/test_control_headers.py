@@ -38,7 +38,7 @@ async def _info() -> Any:
 
 async def _append(command: Any) -> AppendResult:
     answer = ChunkAnswer(0, fake_vector(command.chunks[0], 8), 1, 0, replayed=False)
-    return AppendResult((answer,), 1, "x.1", None, StageTimes())
+    return AppendResult((answer,), 1, "x.1", None, StageTimes(), 3)
 
 
 async def _calls(headers: dict[str, str]) -> list[Any]:

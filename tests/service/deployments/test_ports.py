@@ -8,7 +8,7 @@ from ray.serve.exceptions import BackPressureError
 from ray.serve.handle import DeploymentHandle
 
 from service.deployments.ports import Patience, RayEncoder
-from service.errors import Conflict, ServiceError, Unavailable
+from service.errors import Conflict, OutcomeUnknown, ServiceError, Unavailable
 from service.ports import (
     AppendCommand,
     AppendResult,
@@ -23,7 +23,7 @@ from tests.service.deployments.fakes import FakeHandle, Script
 
 INFO = ModelInfo("m", "infini", 384, 512, 304_128, "f", "b")
 EMBEDDED = EmbedResult(np.zeros((1, 384), np.float32), 3, 0, StageTimes())
-APPENDED = AppendResult((), 1, "e.1", np.zeros(384, np.float32), StageTimes())
+APPENDED = AppendResult((), 1, "e.1", np.zeros(384, np.float32), StageTimes(), 0)
 HASTE = Patience(short=0.05, between_pings=0.02, silence=0.2)
 
 
@@ -116,9 +116,29 @@ async def test_only_an_append_that_names_its_chunks_is_repeated(
     if asked == 2:
         assert await port.append(command) is APPENDED
     else:
-        with pytest.raises(Unavailable, match="next_seq"):
+        with pytest.raises(OutcomeUnknown, match="next_seq"):
             await port.append(command)
     assert handle.calls == [("append", "t/s", (command,), {})] * asked
+
+
+@pytest.mark.parametrize(
+    ("first_seq", "code"), [(None, "outcome_unknown"), (0, "model_unavailable")]
+)
+async def test_an_append_whose_replica_fell_silent_may_have_been_done(
+    first_seq: int | None, code: str
+) -> None:
+    port, handle = port_over(append=forever, ping=forever)
+    with pytest.raises(Unavailable) as caught:
+        await port.append(AppendCommand("t", "s", ("a",), first_seq=first_seq))
+    assert caught.value.code == code
+    assert handle.count("append") == 1
+
+
+async def test_an_append_that_no_replica_took_was_not_done() -> None:
+    port, _ = port_over(append=dies(1, APPENDED, BackPressureError(1, 1)))
+    with pytest.raises(Unavailable) as caught:
+        await port.append(AppendCommand("t", "s", ("a",)))
+    assert caught.value.code == "model_unavailable"
 
 
 async def test_sessions_are_asked_where_their_state_is_and_again_after_a_death() -> None:

@@ -61,6 +61,17 @@ async def test_a_chain_of_states_is_a_session_bit_for_bit(node: EncoderNode):
     )
 
 
+async def test_what_was_encoded_is_told_with_the_special_tokens(node: EncoderNode):
+    session = await open_session(node)
+    read = await node.read(ReadCommand(("", PAST[0])))
+    appended = await node.append(AppendCommand(TENANT, session, ("", PAST[0]), 0))
+    tokens = [answer.tokens for answer in appended.answers]
+    assert tokens[0] == 0
+    assert read.read_tokens == appended.read_tokens == sum(tokens) + 2 * 2
+    again = await node.append(AppendCommand(TENANT, session, ("", PAST[0]), 0))
+    assert again.read_tokens == 0
+
+
 async def test_forks_and_files_go_on_bit_for_bit(node: EncoderNode):
     undisturbed, session = await open_session(node), await open_session(node)
     expected = [await append(node, undisturbed, [text], i) for i, text in enumerate(PAST + FUTURE)]

@@ -89,14 +89,14 @@ class FakeReader:
         vector = noise + 0.5 * past
         vector = vector / vector.norm()
         if tokens == 0:
-            return Reading(vector.numpy(), 0, memory, StageTimes(infer=0.5))
+            return Reading(vector.numpy(), 0, 2, memory, StageTimes(infer=0.5))
         parts = {
             **memory.parts,
             "matrix": matrix * 0.75 + vector.reshape(1, 1, 2, 2),
             "normaliser": normaliser + tokens,
         }
         after = Memory(parts, memory.tokens_seen + tokens)
-        return Reading(vector.numpy(), tokens, after, StageTimes(infer=0.5))
+        return Reading(vector.numpy(), tokens, tokens + 2, after, StageTimes(infer=0.5))
 
     def fold(self, texts: Sequence[str]) -> tuple[list[NDArray[np.float32]], NDArray[np.float32]]:
         """Return the chunk vectors and the document vector of a document, without a service."""

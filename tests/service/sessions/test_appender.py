@@ -112,7 +112,7 @@ async def test_an_error_in_the_middle_says_how_far_it_came(bench):
     with pytest.raises(Unavailable, match="queue") as caught:
         await bench.append(command("a", "b", "bad", "c", first=0))
     assert caught.value.code == "overloaded"
-    assert caught.value.extras == {READ_TOKENS: 2, "next_seq": 2}
+    assert caught.value.extras == {READ_TOKENS: 6, "next_seq": 2}
     bench.reader.fail_on = None
     result = await bench.append(command("a", "b", "bad", "c", first=0))
     assert [answer.replayed for answer in result.answers] == [True, True, False, False]

@@ -92,7 +92,7 @@ async def test_an_append_that_fails_midway_says_what_was_read_for_it(monkeypatch
     bench.reader.fail_on = "d"
     with pytest.raises(Unavailable) as caught:
         await bench.append(command("a b", "c", "d", "e"))
-    assert caught.value.extras == {READ_TOKENS: 3, "next_seq": 2}
+    assert caught.value.extras == {READ_TOKENS: 7, "next_seq": 2}
     bench.reader.fail_on = None
 
     async def full(_: Commit) -> bool:
@@ -102,7 +102,7 @@ async def test_an_append_that_fails_midway_says_what_was_read_for_it(monkeypatch
     with pytest.raises(OutOfStorage) as refused:
         await bench.append(command("d e f"))
     # It was read, though it could not be kept.
-    assert refused.value.extras == {READ_TOKENS: 3, "next_seq": 2}
+    assert refused.value.extras == {READ_TOKENS: 5, "next_seq": 2}
     with pytest.raises(Conflict) as out_of_order:
         await bench.append(command("d e f", first=9))
     assert READ_TOKENS not in out_of_order.value.extras
@@ -187,7 +187,7 @@ async def test_a_crash_between_reading_and_commit_leaves_no_trace():
     store.fault = "before"
     with pytest.raises(InternalError) as caught, capture_logs() as logs:
         await bench.append(command("b", first=1))
-    assert caught.value.extras == {READ_TOKENS: 1, "next_seq": 1}
+    assert caught.value.extras == {READ_TOKENS: 3, "next_seq": 1}
     assert "dies" not in caught.value.detail
     assert [(line["session"], line["exc_info"]) for line in logs] == [(session_hash("s"), True)]
     assert await store.get_with_state(TENANT, "s") == before
@@ -204,7 +204,7 @@ async def test_a_commit_whose_answer_got_lost_is_found_by_the_retry():
     store.fault = "after"
     with pytest.raises(Unavailable) as caught:
         await bench.append(command("a", "b", first=0))
-    assert caught.value.extras == {READ_TOKENS: 1, "next_seq": 1}
+    assert caught.value.extras == {READ_TOKENS: 3, "next_seq": 1}
     assert len(bench.hot) == 0
     store.fault = ""
     result = await bench.append(command("a", "b", first=0))
@@ -219,7 +219,7 @@ async def test_where_nobody_knows_how_far_the_session_came_nothing_is_said_of_it
     store.fault = "after, and is gone"
     with pytest.raises(Unavailable, match="no answer came") as caught:
         await bench.append(command("b", first=1))
-    assert caught.value.extras == {READ_TOKENS: 1}
+    assert caught.value.extras == {READ_TOKENS: 3}
 
 
 async def test_a_broken_row_is_lost_and_stays_lost(tmp_path):
@@ -262,7 +262,7 @@ async def test_a_reading_that_is_not_finite_is_not_committed():
     bench.reader.distort = lambda good: replace(good, embedding=good.embedding * np.float32(np.nan))
     with pytest.raises(InternalError, match="unusable") as caught:
         await bench.append(command("b"))
-    assert caught.value.extras == {READ_TOKENS: 1, "next_seq": 1}
+    assert caught.value.extras == {READ_TOKENS: 3, "next_seq": 1}
     assert await bench.store.get_with_state(TENANT, "s") == before
     bench.reader.distort = lambda good: good
     assert (await bench.append(command("b"))).next_seq == 2

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from service.errors import Conflict, Gone, Unprocessable
+from service.errors import READ_TOKENS, Conflict, Gone, Unprocessable
 from service.sessions.records import ChunkRecord
 from service.sessions.snapshots import snapshot
 from service.sessions.stores import MemoryStore, SqliteStore
@@ -138,8 +138,8 @@ async def test_an_unnumbered_request_takes_no_strangers_chunk_for_its_own():
     assert caught.value.extras == {
         "expected_seq": 5,
         "provided_seq": 4,
+        READ_TOKENS: 6,
         "next_seq": 5,
-        "read_tokens": 2,
     }
 
 

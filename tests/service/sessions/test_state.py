@@ -72,7 +72,7 @@ def test_after_leaves_the_state_before_alone():
 )
 def test_an_unusable_reading_is_never_taken_over(part, value):
     state = as_session_state(make_state())
-    good = Reading(np.ones(WIDTH, np.float32), 3, EMPTY, StageTimes())
+    good = Reading(np.ones(WIDTH, np.float32), 3, 5, EMPTY, StageTimes())
     state.after(good)
     with pytest.raises(InternalError):
         state.after(replace(good, **{part: value}))

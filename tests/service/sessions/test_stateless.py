@@ -49,6 +49,8 @@ async def test_a_chain_of_calls_is_a_session_bit_for_bit(stateless):
     places = [(each.seq, each.tokens, each.token_start) for each in stored.answers]
     assert [(each.seq, each.tokens, each.token_start) for each in answers] == places
     assert result.tokens == 6
+    # A chunk without text is read too: CLS and SEP.
+    assert (await stateless.read(ReadCommand(("one two", "")))).read_tokens == (2 + 2) + 2
 
 
 async def test_grouping_changes_nothing(stateless):
@@ -112,7 +114,7 @@ async def test_a_state_of_another_model_does_not(stateless, reader, wrong):
 async def test_numbers_that_overflow_are_found_by_reading_a_text(stateless, reader):
     def overflow(reading: Reading) -> Reading:
         parts = {name: part * np.inf for name, part in reading.memory.parts.items()}
-        return Reading(reading.embedding, 1, Memory(parts, 1), reading.times)
+        return Reading(reading.embedding, 1, 3, Memory(parts, 1), reading.times)
 
     reader.distort = overflow
     blob = as_session_state(make_state()).encode()

@@ -18,7 +18,7 @@ async def test_a_cluster_of_one_shard_serves_all_tenants(redis_cluster):
     with redis_cluster.client() as client:
         client.flushall()
     async with RedisStore(redis_cluster.url) as store:
-        assert await store._opened.call(count_shards) == 1
+        assert await store._server.call(count_shards) == 1
         for number in range(20):
             assert await create(store, make_record(tenant=f"t{number}"), b"state")
 
@@ -31,4 +31,4 @@ async def test_a_server_that_does_not_let_itself_be_asked_is_taken_for_a_whole_o
             "ACL", "SETUSER", "dumb", "on", ">hunter2", "~*", "&*", "+@all", "-info"
         )
     async with RedisStore(redis_url.replace("redis://", "redis://dumb:hunter2@")) as store:
-        assert await store._opened.call(count_shards) == 1
+        assert await store._server.call(count_shards) == 1
