@@ -52,7 +52,8 @@ class EdgeConfig(FrozenSection):
     """Names that `Host` may have beside `host` and names of loopback, without a port, or `*` for any. Default: none
     where `host` is loopback, which keeps out web pages whose name was made to resolve to it; else any."""
     connections: int = Field(default=2048, ge=1)
-    """Most open connections of one gateway process; more are answered 503 at once."""
+    """Most open connections of one gateway process. One more closes the oldest that waits for a request, or is answered
+    503 if none does."""
     head_bytes: int = Field(default=32 * 1024, ge=1024)
     """Largest request line and headers together."""
     head_seconds: float = Field(default=10.0, gt=0)

@@ -30,23 +30,28 @@ class GuardedHttp(H11Protocol):
 
     Args:
         edge: The bounds.
+        idle: The connections of the process without an unanswered request, the oldest first.
         options: What uvicorn makes a protocol with.
     """
 
-    def __init__(self, edge: EdgeConfig, **options: Any) -> None:
+    def __init__(
+        self, edge: EdgeConfig, idle: "dict[GuardedHttp, None] | None" = None, **options: Any
+    ) -> None:
         super().__init__(**options)
         self._edge = edge
+        self._idle = {} if idle is None else idle
         self._head_timer: asyncio.TimerHandle | None = None
         self._linger_timer: asyncio.TimerHandle | None = None
         self._unread_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn
-        """Start the clock of the first head, or turn the connection away if there are too many."""
+        """Start the clock of the first head; if there are too many, close the oldest idle one, or else this one."""
         super().connection_made(transport)
-        if len(self.connections) > self._edge.connections:
+        if len(self.connections) > self._edge.connections and not self._make_room():
             busy = Unavailable("overloaded", "This process has too many connections; try again.")
             self._refuse(busy, {"retry-after": str(busy.retry_after_s)})
             return
+        self._idle[self] = None
         self._await_head()
 
     def data_received(self, data: bytes) -> None:
@@ -54,6 +59,8 @@ class GuardedHttp(H11Protocol):
         super().data_received(data)
         if self.transport.is_closing():
             return
+        if not self._is_idle():
+            self._idle.pop(self, None)
         if self.conn.their_state is not h11.IDLE:
             self._stop_head_timer()
         elif self._head_timer is None:
@@ -66,6 +73,8 @@ class GuardedHttp(H11Protocol):
         super().on_response_complete()
         if self.transport.is_closing():
             return
+        if self._is_idle():
+            self._idle[self] = None
         if self.conn.their_state is h11.SEND_BODY:
             seconds = self._edge.linger_seconds
             self._linger_timer = self.loop.call_later(seconds, self.transport.close)
@@ -75,6 +84,7 @@ class GuardedHttp(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the clocks."""
+        self._idle.pop(self, None)
         self._stop_head_timer()
         self._stop_linger_timer()
         self._stop_unread_timer()
@@ -108,6 +118,21 @@ class GuardedHttp(H11Protocol):
                 extras={"max_head_bytes": self._edge.head_bytes},
             )
         self._refuse(refusal)
+
+    def _is_idle(self) -> bool:
+        """Tell whether every request that came here is answered; the head of a next one may be on its way."""
+        # None before the first request, which its declared type leaves out.
+        cycle = getattr(self, "cycle", None)
+        return cycle is None or cycle.response_complete
+
+    def _make_room(self) -> bool:
+        """Close the connection that has been idle longest: they need no key, so anybody could hold them all."""
+        oldest = next(iter(self._idle), None)
+        if oldest is None:
+            return False
+        del self._idle[oldest]
+        oldest.transport.close()
+        return True
 
     def _await_head(self) -> None:
         self._stop_head_timer()

@@ -117,20 +117,48 @@ async def test_half_a_head_after_a_request_is_cut_off() -> None:
 
 
 async def test_too_many_connections_are_told_so_and_the_others_served() -> None:
-    async with running(SlowApp(), edge=EdgeConfig(connections=2)) as (_, port):
+    app = SlowApp()
+    async with running(app, edge=EdgeConfig(connections=2)) as (_, port):
         held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+        for _, writer in held:
+            writer.write(GET.replace(b" / ", b" /slow "))
         await asyncio.sleep(0.05)
         answer = await exchange(port)
         assert answer.startswith(b"HTTP/1.1 503 ")
         assert b"retry-after: 1" in answer
         assert problem(answer)["error"]["code"] == "overloaded"  # type: ignore[index] # JSON
-        held[0][1].write(GET)
-        assert b"done" in await held[0][0].readuntil(b"done")
+        app.release.set()
+        for reader, _ in held:
+            assert b"done" in await reader.readuntil(b"done")
         held[1][1].close()
         await asyncio.sleep(0.05)
         close = GET.replace(b"host", b"connection: close\r\nhost")
         assert (await exchange(port, close)).startswith(b"HTTP/1.1 200")
         held[0][1].close()
+
+
+@pytest.mark.parametrize(
+    "began", [b"", GET, GET[:-2], POST], ids=["silent", "answered", "head", "body"]
+)
+async def test_connections_without_an_open_request_do_not_keep_others_out(began: bytes) -> None:
+    close = GET.replace(b"host", b"connection: close\r\nhost")
+    async with running(SlowApp(), edge=EdgeConfig(connections=2)) as (_, port):
+        held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+        held[0][1].write(began)
+        held[1][1].write(began)
+        await asyncio.sleep(0.05)
+        held[0][1].write(GET if began == GET else b"")
+        await asyncio.sleep(0.05)
+        # Of those that were answered, the one that asked last stays.
+        closed, kept = (held[1], held[0]) if began == GET else (held[0], held[1])
+        assert (await exchange(port, close)).startswith(b"HTTP/1.1 200")
+        async with asyncio.timeout(2):
+            await closed[0].read()
+            if began in {b"", GET}:
+                kept[1].write(close)
+                assert b"\r\ndone\r\n" in await kept[0].read()
+        for _, writer in held:
+            writer.close()
 
 
 async def test_an_answer_that_nobody_takes_is_dropped() -> None:
