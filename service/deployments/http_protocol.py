@@ -8,6 +8,7 @@ the route; what still comes after the answer is bounded here, and so is an answe
 import asyncio
 import sys
 import uuid
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -18,11 +19,14 @@ from service.api.middleware import SECURITY_HEADERS
 from service.api.problems import PROBLEM_MEDIA_TYPE, bare_problem
 from service.api.refusals import HeadersTooLarge
 from service.config_access import EdgeConfig
+from service.deployments.http_pieces import in_pieces
 from service.errors import BadRequest, ServiceError, Unavailable
 
 _ANSWERABLE: Final = (h11.IDLE, h11.SEND_RESPONSE)
 _LEAST_TAKEN: Final = 64 * 1024
 """Bytes of a waiting answer that its client has to take in each `edge.unread_seconds`."""
+LEAST_PER_SECOND: Final = 64 * 1024
+"""Bytes of a whole answer that its client has to take each second, once `edge.unread_seconds` are over."""
 
 
 class GuardedHttp(H11Protocol):
@@ -38,6 +42,7 @@ class GuardedHttp(H11Protocol):
         self, edge: EdgeConfig, idle: "dict[GuardedHttp, None] | None" = None, **options: Any
     ) -> None:
         super().__init__(**options)
+        self.app = partial(in_pieces, self.app, self._deadline)
         self._edge = edge
         self._idle = {} if idle is None else idle
         self._head_timer: asyncio.TimerHandle | None = None
@@ -160,6 +165,11 @@ class GuardedHttp(H11Protocol):
             self.transport.abort()
         else:
             self._await_reader()
+
+    def _deadline(self, size: int) -> asyncio.TimerHandle:
+        """Start the clock of a whole answer: 64 KiB a minute would make one of megabytes last for hours."""
+        seconds = self._edge.unread_seconds + size / LEAST_PER_SECOND
+        return self.loop.call_later(seconds, self.transport.abort)
 
     def _stop_unread_timer(self) -> None:
         if self._unread_timer is not None:

@@ -8,6 +8,7 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from service.config_access import EdgeConfig
+from service.deployments import http_protocol
 from tests.service.deployments.test_http_server import SlowApp, exchange, running
 
 POST = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n"
@@ -191,3 +192,36 @@ async def test_an_answer_that_is_taken_slowly_is_sent_to_its_end() -> None:
                 await asyncio.sleep(0.02)
         writer.close()
     assert taken == LargeApp.size
+
+
+async def test_little_of_a_large_answer_waits_in_the_connection_and_its_app_waits_too() -> None:
+    app = LargeApp()
+    async with running(app) as (server, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(GET)
+        await reader.readuntil(b"HTTP/1.1 200 OK")
+        await asyncio.sleep(0.2)
+        state = server._server.server_state
+        (connection,) = state.connections
+        assert connection.transport.get_write_buffer_size() <= 256 * 1024
+        assert len(state.tasks) == 1
+        writer.transport.abort()
+        async with asyncio.timeout(2):
+            while state.tasks:  # noqa: ASYNC110 - uvicorn has no event
+                await asyncio.sleep(0.02)
+
+
+async def test_an_answer_that_is_taken_just_fast_enough_for_its_next_piece_is_cut_off(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(http_protocol, "LEAST_PER_SECOND", 10 * LargeApp.size)
+    async with running(LargeApp(), edge=EdgeConfig(unread_seconds=0.4)) as (_, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(GET)
+        taken = 0
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(2**17):
+                taken += len(data)
+                await asyncio.sleep(0.02)
+        writer.close()
+    assert 2**18 < taken < LargeApp.size
