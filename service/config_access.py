@@ -69,7 +69,7 @@ class EdgeConfig(FrozenSection):
     idle_seconds: float = Field(default=15.0, gt=0)
     """Longest time between two bytes of a streamed body while the service waits for them."""
     linger_seconds: float = Field(default=5.0, gt=0)
-    """How long the rest of a body is still taken, and dropped, once its request was answered."""
+    """How long the rest of a body is still taken, and dropped, once its request or connection has ended."""
     unread_seconds: float = Field(default=60.0, gt=0)
     """Longest time in which a client may take less than 64 KiB of an answer that waits for it; an answer over 64 KiB
     has to be taken within this time and a second more for each 64 KiB."""

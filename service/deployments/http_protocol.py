@@ -19,6 +19,7 @@ from service.api.middleware import SECURITY_HEADERS
 from service.api.problems import PROBLEM_MEDIA_TYPE, bare_problem
 from service.api.refusals import HeadersTooLarge
 from service.config_access import EdgeConfig
+from service.deployments.http_closing import ClosingTransport
 from service.deployments.http_pieces import in_pieces
 from service.errors import BadRequest, ServiceError, Unavailable
 
@@ -51,7 +52,8 @@ class GuardedHttp(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn
         """Start the clock of the first head; if there are too many, close the oldest idle one, or else this one."""
-        super().connection_made(transport)
+        self._closing = ClosingTransport(transport, self._edge.linger_seconds, self._expects_more)
+        super().connection_made(self._closing)  # type: ignore[arg-type] # all that uvicorn uses of one
         if len(self.connections) > self._edge.connections and not self._make_room():
             busy = Unavailable("overloaded", "This process has too many connections; try again.")
             self._refuse(busy, {"retry-after": str(busy.retry_after_s)})
@@ -61,6 +63,8 @@ class GuardedHttp(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Keep the clock of a head that is incomplete; stop it when it is there."""
+        if self.transport.is_closing():
+            return
         super().data_received(data)
         if self.transport.is_closing():
             return
@@ -70,19 +74,20 @@ class GuardedHttp(H11Protocol):
             self._stop_head_timer()
         elif self._head_timer is None:
             self._await_head()
-        if self.conn.their_state is not h11.SEND_BODY:
+        if not self._awaits_rest():
             self._stop_linger_timer()
 
     def on_response_complete(self) -> None:
         """Give what is left of an answered request's body a moment to end."""
         super().on_response_complete()
-        if self.transport.is_closing():
-            return
         if self._is_idle():
             self._idle[self] = None
-        if self.conn.their_state is h11.SEND_BODY:
+        if self.transport.is_closing():
+            return
+        if self._awaits_rest():
+            self._stop_linger_timer()
             seconds = self._edge.linger_seconds
-            self._linger_timer = self.loop.call_later(seconds, self.transport.close)
+            self._linger_timer = self.loop.call_later(seconds, self._closing.drop)
         elif self.conn.their_state is h11.IDLE and self.conn.trailing_data[0]:
             # The beginning of a next head came along with the last request.
             self._await_head()
@@ -90,10 +95,18 @@ class GuardedHttp(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the clocks."""
         self._idle.pop(self, None)
+        self._closing.forget()
         self._stop_head_timer()
         self._stop_linger_timer()
         self._stop_unread_timer()
         super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """Let a request in work be answered; a connection without one has nothing to wait for."""
+        if self._is_idle():
+            self._closing.drop()
+        else:
+            super().shutdown()
 
     def pause_writing(self) -> None:
         """Start the clock of an answer that its client does not take."""
@@ -130,18 +143,27 @@ class GuardedHttp(H11Protocol):
         cycle = getattr(self, "cycle", None)
         return cycle is None or cycle.response_complete
 
+    def _awaits_rest(self) -> bool:
+        """Tell whether a request was answered before its body ended; there is no next one until it does."""
+        return self.conn.our_state is h11.DONE and self.conn.their_state is h11.SEND_BODY
+
+    def _expects_more(self) -> bool:
+        """Tell whether something may be on its way that nobody reads any more."""
+        unread = self.conn.their_state in {h11.SEND_BODY, h11.ERROR}
+        return unread or bool(self.conn.trailing_data[0])
+
     def _make_room(self) -> bool:
         """Close the connection that has been idle longest: they need no key, so anybody could hold them all."""
         oldest = next(iter(self._idle), None)
         if oldest is None:
             return False
         del self._idle[oldest]
-        oldest.transport.close()
+        oldest.shutdown()
         return True
 
     def _await_head(self) -> None:
         self._stop_head_timer()
-        self._head_timer = self.loop.call_later(self._edge.head_seconds, self.transport.close)
+        self._head_timer = self.loop.call_later(self._edge.head_seconds, self._closing.drop)
 
     def _stop_head_timer(self) -> None:
         if self._head_timer is not None:

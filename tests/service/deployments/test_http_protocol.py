@@ -111,6 +111,52 @@ async def test_a_short_rest_is_taken_and_the_connection_goes_on() -> None:
     assert answer.count(b"200 OK") == 2
 
 
+@pytest.mark.parametrize("pipelined", [True, False], ids=["pipelined", "behind a rest"])
+async def test_the_time_for_the_rest_of_one_body_does_not_run_for_the_next(pipelined: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    app = ReadingApp()
+    first = GET if pipelined else POST.replace(b"1000000", b"5")
+    head = b"POST /read HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 10\r\n\r\n"
+    async with running(app, edge=EdgeConfig(linger_seconds=0.2)) as (_, port):
+        parts = [first + head] if pipelined else [first, b"12345" + head]
+        answer = await exchange(port, *parts, *[b"x"] * 10, pause=0.05)
+    assert answer.count(b"200 OK") == 2
+    assert app.ended == ["read"]
+
+
+@pytest.mark.parametrize(
+    ("began", "status"),
+    [
+        (POST.replace(b"host", b"connection: close\r\nhost"), b"200"),
+        (POST.replace(b"1000000", b"5, 6"), b"400"),
+        (b"GET / HTTP/1.1\r\nx-long: " + b"a" * 2 * EdgeConfig().head_bytes, b"431"),
+    ],
+    ids=["early answer", "no HTTP", "large head"],
+)
+async def test_who_is_still_sending_gets_the_answer_that_closes(
+    began: bytes, status: bytes
+) -> None:
+    async with running(SlowApp()) as (_, port):
+        parts = [b"x" * 2**16] * 20
+        answer = await exchange(port, began, *parts, pause=0.01)
+    assert answer.startswith(b"HTTP/1.1 " + status)
+    assert b"connection: close" in answer.lower()
+
+
+async def test_who_does_not_stop_sending_is_closed_all_the_same() -> None:
+    close = POST.replace(b"host", b"connection: close\r\nhost")
+    async with running(SlowApp(), edge=EdgeConfig(linger_seconds=0.2)) as (server, port):
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(close)
+        connections = server._server.server_state.connections
+        await asyncio.sleep(0.05)
+        assert len(connections) == 1
+        async with asyncio.timeout(2):
+            while connections:
+                writer.write(b"x")
+                await asyncio.sleep(0.02)
+        writer.transport.abort()
+
+
 async def test_half_a_head_after_a_request_is_cut_off() -> None:
     async with running(SlowApp(), edge=EdgeConfig(head_seconds=0.2)) as (_, port):
         answer = await asyncio.wait_for(exchange(port, GET + b"GET / HT"), 2)
