@@ -132,6 +132,7 @@ _CONDITIONS: Final = {
 _FOREIGN: Final = {
     "origin null": post(EMBEDDINGS, VALID, b"origin: null"),
     "another origin": post(EMBEDDINGS, VALID, b"origin: http://evil.example"),
+    "an image of another site": get(_LIVE, b"sec-fetch-site: cross-site"),
     "two origins": post(
         EMBEDDINGS, VALID, b"origin: http://" + HOST, b"origin: http://evil.example"
     ),
