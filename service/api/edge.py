@@ -9,6 +9,7 @@ import asyncio
 import re
 from collections.abc import Iterator
 from typing import Final
+from urllib.parse import unquote
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -24,6 +25,7 @@ from service.errors import BadRequest, ServiceError, UnsupportedMedia
 
 _SCHEMES: Final = ("http://", "https://")
 _VERSIONS: Final = frozenset({"1.0", "1.1"})
+_ABSOLUTE: Final = re.compile(rb"https?://(?P<authority>[^/?#]+)(?P<path>/.*)?", re.IGNORECASE)
 _OWN_SITES: Final = frozenset({"same-origin", "none"})
 """Who a browser may send a request for: the service's own page, or the person at the keyboard."""
 _DASHBOARD: Final = "/"
@@ -49,6 +51,7 @@ class EdgeApp:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        _to_origin_form(scope)
         refusal = next(self._refusals(scope, Headers(scope=scope)), None)
         if refusal is not None:
             await problem_response(refusal, scope)(scope, receive, send)
@@ -91,6 +94,17 @@ class EdgeApp:
                 "Content-Encoding is not supported; send the body as it is.",
                 "Content-Encoding",
             )
+
+
+def _to_origin_form(scope: Scope) -> None:
+    """Take scheme and host off a target that has them; the host stands for `Host` (RFC 9112, 3.2.2)."""
+    named = _ABSOLUTE.fullmatch(scope.get("raw_path") or b"")
+    if named is None:
+        return
+    scope["raw_path"] = named["path"] or b"/"
+    scope["path"] = unquote(scope["raw_path"].decode("ascii"))
+    others = [(name, value) for name, value in scope["headers"] if name != b"host"]
+    scope["headers"] = [(b"host", named["authority"]), *others]
 
 
 def _oversized(scope: Scope, headers: Headers, edge: EdgeConfig) -> Iterator[ServiceError]:
