@@ -54,7 +54,7 @@ class Attack:
                 await asyncio.wait({answer}, timeout=DRIP_SECONDS)
         self.lived_s.append(time.monotonic() - begun)
         status = "closed"
-        # A byte that crosses the end of the connection resets it, and an answer may be lost with that.
+        # A head that came too late is closed without an answer, and a byte that crosses that end resets it.
         with contextlib.suppress(ConnectionError):
             status = (await answer)[9:12].decode() or status
         self.statuses[status] = self.statuses.get(status, 0) + 1

@@ -53,14 +53,16 @@ class EdgeConfig(FrozenSection):
     """Names that `Host` may have beside `host` and names of loopback, without a port, or `*` for any. Default: none
     where `host` is loopback, which keeps out web pages whose name was made to resolve to it; else any."""
     connections: int = Field(default=2048, ge=1)
-    """Most open connections of one gateway process; more are answered 503 at once."""
+    """Most open connections of one gateway process. One more closes the oldest that waits for a request, or is answered
+    503 if none does."""
     head_bytes: int = Field(default=32 * 1024, ge=1024)
     """Largest request line and headers together."""
     head_seconds: float = Field(default=10.0, gt=0)
     """Longest time a request's head may take to arrive."""
     held_bytes: int = Field(default=256 * 1024**2, ge=1024)
-    """Bytes of bodies and session files that one gateway process holds at once, until they are answered or sent; a
-    request with more is answered 503, unless it is the only one. Streams hold a few pieces each and do not count."""
+    """Bytes of bodies and of answers over 64 KiB that one gateway process holds at once, until they are answered or
+    sent; a request with more is answered 503, unless it is the only one. An answer to a change of a session counts
+    and is never refused; streams hold a few pieces each and do not count."""
     headers: int = Field(default=100, ge=8)
     """Most header fields of one request."""
     url_bytes: int = Field(default=8 * 1024, ge=256)
@@ -68,9 +70,10 @@ class EdgeConfig(FrozenSection):
     idle_seconds: float = Field(default=15.0, gt=0)
     """Longest time between two bytes of a streamed body while the service waits for them."""
     linger_seconds: float = Field(default=5.0, gt=0)
-    """How long the rest of a body is still taken, and dropped, once its request was answered."""
+    """How long the rest of a body is still taken, and dropped, once its request or connection has ended."""
     unread_seconds: float = Field(default=60.0, gt=0)
-    """Longest time in which a client may take less than 64 KiB of an answer that waits for it."""
+    """Longest time in which a client may take less than 64 KiB of an answer that waits for it; an answer over 64 KiB
+    has to be taken within this time and a second more for each 64 KiB."""
 
     @field_validator("allowed_hosts")
     @classmethod

@@ -4,6 +4,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 
 from service.api.access import AccessApp
+from service.api.answer_room import AnswerRoomApp
 from service.api.body_room import BodyRoom
 from service.api.edge import EdgeApp
 from service.api.middleware import ObservedApp
@@ -61,7 +62,7 @@ def create_app(services: Services) -> FastAPI:
 
     Args:
         services: The ports; the app holds no other state but a readiness answer a second old, and how many bytes of
-            bodies it holds.
+            bodies and answers it holds.
     """
     app = FastAPI(
         title="longstream",
@@ -79,6 +80,7 @@ def create_app(services: Services) -> FastAPI:
         app.include_router(router)
     install_problem_handlers(app)
     install_openapi(app)
+    app.add_middleware(AnswerRoomApp, room=app.state.body_room)
     app.add_middleware(AccessApp, door=services.door)
     app.add_middleware(EdgeApp, edge=services.edge, hosts=services.hosts)
     # Added last, it is the outermost: refusals of those before are observed too.

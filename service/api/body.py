@@ -1,7 +1,7 @@
 """Request bodies under four bounds: their size, their time, their type, and how many of them there are."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from email.message import Message
@@ -10,7 +10,7 @@ from typing import Annotated, Final
 from fastapi import Depends, Request
 from starlette.datastructures import Headers
 
-from service.api.body_room import BodyRoom, Share
+from service.api.body_room import Share
 from service.api.dependencies import Current
 from service.api.problems import RequestTimeout
 from service.api.services import Services
@@ -38,13 +38,9 @@ class Limits:
     seconds: float
 
 
-async def body_share(request: Request) -> AsyncIterator[Share]:
-    """Give a request its share of the process's room for bodies, until its answer is sent."""
-    room = request.app.state.body_room
-    if not isinstance(room, BodyRoom):
-        raise TypeError("the app was not built by create_app")
-    with room.share() as share:
-        yield share
+async def body_share(request: Request) -> Share:
+    """Return a request's share of the process's room for bodies, which it has until its answer is sent."""
+    return Share.of(request.scope)
 
 
 BodyShare = Annotated[Share, Depends(body_share)]

@@ -1,14 +1,15 @@
 """What is refused before anything is known of a request but its head, and how slowly its body may come.
 
-Plain ASGI, between the observer and everything else. A request without `Origin` comes from a program and passes; a
-page of another site is told by its `Origin`, and one whose own name was made to resolve to this machine (DNS
-rebinding) by its `Host`.
+Plain ASGI, between the observer and everything else. A request without `Origin` and `Sec-Fetch-Site` comes from a
+program and passes; a page of another site is told by its `Origin`, or by `Sec-Fetch-Site` where browsers send none (an
+image's GET), and one whose own name was made to resolve to this machine (DNS rebinding) by its `Host`.
 """
 
 import asyncio
 import re
 from collections.abc import Iterator
 from typing import Final
+from urllib.parse import unquote
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -24,6 +25,10 @@ from service.errors import BadRequest, ServiceError, UnsupportedMedia
 
 _SCHEMES: Final = ("http://", "https://")
 _VERSIONS: Final = frozenset({"1.0", "1.1"})
+_ABSOLUTE: Final = re.compile(rb"https?://(?P<authority>[^/?#]+)(?P<path>/.*)?", re.IGNORECASE)
+_OWN_SITES: Final = frozenset({"same-origin", "none"})
+"""Who a browser may send a request for: the service's own page, or the person at the keyboard."""
+_DASHBOARD: Final = "/"
 _HOST: Final = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[^\[\]:]+)(?::[0-9]{0,5})?", re.IGNORECASE)
 
 
@@ -46,6 +51,7 @@ class EdgeApp:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        _to_origin_form(scope)
         refusal = next(self._refusals(scope, Headers(scope=scope)), None)
         if refusal is not None:
             await problem_response(refusal, scope)(scope, receive, send)
@@ -76,12 +82,29 @@ class EdgeApp:
                 "Origin names another host than Host: pages of other sites may not call this service.",
                 "Origin",
             )
+        if not (_same_site(headers) or _opens_dashboard(scope, headers)):
+            yield Forbidden(
+                "forbidden_origin",
+                "Sec-Fetch-Site names another site: its pages may link to the dashboard, and not call this service.",
+                "Sec-Fetch-Site",
+            )
         if _encoded(headers):
             yield UnsupportedMedia(
                 "unsupported_media_type",
                 "Content-Encoding is not supported; send the body as it is.",
                 "Content-Encoding",
             )
+
+
+def _to_origin_form(scope: Scope) -> None:
+    """Take scheme and host off a target that has them; the host stands for `Host` (RFC 9112, 3.2.2)."""
+    named = _ABSOLUTE.fullmatch(scope.get("raw_path") or b"")
+    if named is None:
+        return
+    scope["raw_path"] = named["path"] or b"/"
+    scope["path"] = unquote(scope["raw_path"].decode("ascii"))
+    others = [(name, value) for name, value in scope["headers"] if name != b"host"]
+    scope["headers"] = [(b"host", named["authority"]), *others]
 
 
 def _oversized(scope: Scope, headers: Headers, edge: EdgeConfig) -> Iterator[ServiceError]:
@@ -124,6 +147,19 @@ def _same_origin(headers: Headers) -> bool:
     """Tell whether every `Origin` there is names the host and port of `Host`; `null` names none."""
     own = {scheme + headers.get("host", "").lower() for scheme in _SCHEMES}
     return all(origin.lower() in own for origin in headers.getlist("origin"))
+
+
+def _same_site(headers: Headers) -> bool:
+    """Tell whether every `Sec-Fetch-Site` there is names the service's own page or nobody's."""
+    return _OWN_SITES.issuperset(site.lower() for site in headers.getlist("sec-fetch-site"))
+
+
+def _opens_dashboard(scope: Scope, headers: Headers) -> bool:
+    """Tell whether a browser's window goes to the dashboard, by a link of anybody."""
+    window = headers.get("sec-fetch-mode") == "navigate" and (
+        headers.get("sec-fetch-dest") == "document"
+    )
+    return window and scope["method"] == "GET" and scope["path"] == _DASHBOARD
 
 
 def _encoded(headers: Headers) -> bool:

@@ -25,6 +25,7 @@ SECURITY_HEADERS: Final = {
     # What a session answers is its owner's; the rest changes with every request.
     "cache-control": "no-store",
     "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "cross-origin-resource-policy": "same-origin",
     "referrer-policy": "no-referrer",
 }
 """On every answer whose route does not say otherwise."""

@@ -92,13 +92,13 @@ class Problem:
 # what may have been done must not be done twice.
 _FINAL: Final = {"x-should-retry": "false"}
 _PASSING: Final = {"x-should-retry": "true"}
-# What is left of a body that came too late must not be read as the next request.
+# What is left of a body that came too late must not be read as the next request, and a stranger keeps no connection.
 _CLOSE: Final = {"connection": "close"}
 
 PROBLEMS: Final[Mapping[str, Problem]] = {
     "invalid_request": Problem(BadRequest),
     "invalid_framing": Problem(BadRequest, _CLOSE),
-    "invalid_api_key": Problem(Unauthorized),
+    "invalid_api_key": Problem(Unauthorized, _CLOSE),
     "insufficient_scope": Problem(Forbidden),
     "forbidden_origin": Problem(Forbidden),
     "misdirected_request": Problem(Misdirected),

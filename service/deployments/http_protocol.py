@@ -8,6 +8,7 @@ the route; what still comes after the answer is bounded here, and so is an answe
 import asyncio
 import sys
 import uuid
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -18,11 +19,15 @@ from service.api.middleware import SECURITY_HEADERS
 from service.api.problems import PROBLEM_MEDIA_TYPE, bare_problem
 from service.api.refusals import HeadersTooLarge
 from service.config_access import EdgeConfig
+from service.deployments.http_closing import ClosingTransport
+from service.deployments.http_pieces import in_pieces
 from service.errors import BadRequest, ServiceError, Unavailable
 
 _ANSWERABLE: Final = (h11.IDLE, h11.SEND_RESPONSE)
 _LEAST_TAKEN: Final = 64 * 1024
 """Bytes of a waiting answer that its client has to take in each `edge.unread_seconds`."""
+LEAST_PER_SECOND: Final = 64 * 1024
+"""Bytes of a whole answer that its client has to take each second, once `edge.unread_seconds` are over."""
 
 
 class GuardedHttp(H11Protocol):
@@ -30,55 +35,78 @@ class GuardedHttp(H11Protocol):
 
     Args:
         edge: The bounds.
+        idle: The connections of the process without an unanswered request, the oldest first.
         options: What uvicorn makes a protocol with.
     """
 
-    def __init__(self, edge: EdgeConfig, **options: Any) -> None:
+    def __init__(
+        self, edge: EdgeConfig, idle: "dict[GuardedHttp, None] | None" = None, **options: Any
+    ) -> None:
         super().__init__(**options)
+        self.app = partial(in_pieces, self.app, self._deadline)
         self._edge = edge
+        self._idle = {} if idle is None else idle
         self._head_timer: asyncio.TimerHandle | None = None
         self._linger_timer: asyncio.TimerHandle | None = None
         self._unread_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn
-        """Start the clock of the first head, or turn the connection away if there are too many."""
-        super().connection_made(transport)
-        if len(self.connections) > self._edge.connections:
+        """Start the clock of the first head; if there are too many, close the oldest idle one, or else this one."""
+        self._closing = ClosingTransport(transport, self._edge.linger_seconds, self._expects_more)
+        super().connection_made(self._closing)  # type: ignore[arg-type] # all that uvicorn uses of one
+        if len(self.connections) > self._edge.connections and not self._make_room():
             busy = Unavailable("overloaded", "This process has too many connections; try again.")
             self._refuse(busy, {"retry-after": str(busy.retry_after_s)})
             return
+        self._idle[self] = None
         self._await_head()
 
     def data_received(self, data: bytes) -> None:
         """Keep the clock of a head that is incomplete; stop it when it is there."""
+        if self.transport.is_closing():
+            return
         super().data_received(data)
         if self.transport.is_closing():
             return
+        if not self._is_idle():
+            self._idle.pop(self, None)
         if self.conn.their_state is not h11.IDLE:
             self._stop_head_timer()
         elif self._head_timer is None:
             self._await_head()
-        if self.conn.their_state is not h11.SEND_BODY:
+        if not self._awaits_rest():
             self._stop_linger_timer()
 
     def on_response_complete(self) -> None:
         """Give what is left of an answered request's body a moment to end."""
         super().on_response_complete()
+        if self._is_idle():
+            self._idle[self] = None
         if self.transport.is_closing():
             return
-        if self.conn.their_state is h11.SEND_BODY:
+        if self._awaits_rest():
+            self._stop_linger_timer()
             seconds = self._edge.linger_seconds
-            self._linger_timer = self.loop.call_later(seconds, self.transport.close)
+            self._linger_timer = self.loop.call_later(seconds, self._closing.drop)
         elif self.conn.their_state is h11.IDLE and self.conn.trailing_data[0]:
             # The beginning of a next head came along with the last request.
             self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the clocks."""
+        self._idle.pop(self, None)
+        self._closing.forget()
         self._stop_head_timer()
         self._stop_linger_timer()
         self._stop_unread_timer()
         super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """Let a request in work be answered; a connection without one has nothing to wait for."""
+        if self._is_idle():
+            self._closing.drop()
+        else:
+            super().shutdown()
 
     def pause_writing(self) -> None:
         """Start the clock of an answer that its client does not take."""
@@ -109,9 +137,33 @@ class GuardedHttp(H11Protocol):
             )
         self._refuse(refusal)
 
+    def _is_idle(self) -> bool:
+        """Tell whether every request that came here is answered; the head of a next one may be on its way."""
+        # None before the first request, which its declared type leaves out.
+        cycle = getattr(self, "cycle", None)
+        return cycle is None or cycle.response_complete
+
+    def _awaits_rest(self) -> bool:
+        """Tell whether a request was answered before its body ended; there is no next one until it does."""
+        return self.conn.our_state is h11.DONE and self.conn.their_state is h11.SEND_BODY
+
+    def _expects_more(self) -> bool:
+        """Tell whether something may be on its way that nobody reads any more."""
+        unread = self.conn.their_state in {h11.SEND_BODY, h11.ERROR}
+        return unread or bool(self.conn.trailing_data[0])
+
+    def _make_room(self) -> bool:
+        """Close the connection that has been idle longest: they need no key, so anybody could hold them all."""
+        oldest = next(iter(self._idle), None)
+        if oldest is None:
+            return False
+        del self._idle[oldest]
+        oldest.shutdown()
+        return True
+
     def _await_head(self) -> None:
         self._stop_head_timer()
-        self._head_timer = self.loop.call_later(self._edge.head_seconds, self.transport.close)
+        self._head_timer = self.loop.call_later(self._edge.head_seconds, self._closing.drop)
 
     def _stop_head_timer(self) -> None:
         if self._head_timer is not None:
@@ -135,6 +187,11 @@ class GuardedHttp(H11Protocol):
             self.transport.abort()
         else:
             self._await_reader()
+
+    def _deadline(self, size: int) -> asyncio.TimerHandle:
+        """Start the clock of a whole answer: 64 KiB a minute would make one of megabytes last for hours."""
+        seconds = self._edge.unread_seconds + size / LEAST_PER_SECOND
+        return self.loop.call_later(seconds, self.transport.abort)
 
     def _stop_unread_timer(self) -> None:
         if self._unread_timer is not None:

@@ -36,7 +36,7 @@ class HttpServer:
         self._server = uvicorn.Server(
             uvicorn.Config(
                 app,
-                http=partial(GuardedHttp, edge),  # type: ignore[arg-type] # it is only ever called
+                http=partial(GuardedHttp, edge, {}),  # type: ignore[arg-type] # it is only ever called
                 ws="none",
                 h11_max_incomplete_event_size=edge.head_bytes,
                 timeout_keep_alive=KEEP_ALIVE_SECONDS,

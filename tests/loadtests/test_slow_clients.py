@@ -23,11 +23,9 @@ async def test_slow_clients_are_cut_off_and_others_served(tmp_path: Path):
     alone, among, slow = await attack(url, key, uploads=30, heads=20, alone_s=0.5)
     await server.stop()
     assert len(slow.lived_s) == 50
-    # A byte that crosses the end resets a connection, answer included: the service knows how many there were.
     counted = b'http_requests_total{code="408",method="POST",route="/v1/embeddings"} 30.0'
     assert counted in api.metrics.exposition()
-    assert set(slow.statuses) <= {"408", "closed"}
-    assert sum(slow.statuses.values()) == 50
+    assert slow.statuses == {"408": 30, "closed": 20}
     assert alone.failures == among.failures == 0
     assert len(among.seconds) > 5
     # They would go on for as long as they are let.

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Response
 
-from service.api.body import BodyShare, json_body, raw_body
+from service.api.body import json_body, raw_body
 from service.api.dependencies import (
     AppendConditions,
     Context,
@@ -79,7 +79,6 @@ async def export_session(
     services: Current,
     tenant: Tenant,
     session_id: SessionId,
-    share: BodyShare,
     answers: Annotated[bool, Query()] = True,  # noqa: FBT002 - a query parameter
 ) -> Response:
     """Return a session as one safetensors file, which any service with the same model reads on from.
@@ -88,7 +87,6 @@ async def export_session(
     too. Keys of appends stay behind.
     """
     record, data = await services.copies.transfers.export(tenant, session_id, answers=answers)
-    share.take(len(data))
     name = f'attachment; filename="{record.id}.safetensors"'
     headers = {**position_headers(record), "content-disposition": name}
     return Response(data, headers=headers, media_type=MEDIA_TYPE)

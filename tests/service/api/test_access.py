@@ -62,6 +62,7 @@ async def test_every_route_is_closed(client, locked, path, method):
         assert answer.json()["error_type"] == "validation"
     elif method != "HEAD":
         body = assert_problem(answer, 401, "invalid_api_key")
+        assert answer.headers["connection"] == "close"
         assert body["error"]["type"] == "invalid_request_error"
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"].startswith('Bearer realm="longstream"')

@@ -9,6 +9,7 @@ import httpx
 import pytest
 from starlette.types import Message
 
+from service.api import answer_room
 from service.api.body_room import BodyRoom
 from service.config import LimitsConfig
 from service.config_access import EdgeConfig
@@ -85,7 +86,8 @@ async def test_bodies_beyond_the_room_are_refused_and_those_within_it_answered()
     assert room.held == 0
 
 
-async def test_a_file_is_held_until_it_is_sent():
+async def test_a_file_is_held_until_it_is_sent(monkeypatch):
+    monkeypatch.setattr(answer_room, "SMALL_BYTES", 100)
     api = ReadingApi()
     room = api.app.state.body_room
     held: list[int] = []

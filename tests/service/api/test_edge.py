@@ -12,6 +12,8 @@ from starlette.types import Receive, Scope, Send
 
 from service.api.middleware import SECURITY_HEADERS
 from service.config_access import EdgeConfig
+from service.deployments.address import shared_socket
+from service.deployments.http_server import HttpServer
 from tests.service.api.kit import PLAIN, Api, assert_problem, events_of, post_stream
 
 LOCAL = frozenset({"localhost", "127.0.0.1", "[::1]"})
@@ -167,3 +169,39 @@ async def test_another_http_is_400(api, version):
         answer = await client.get("/health/live")
     assert_problem(answer, 400, "invalid_framing")
     assert answer.headers["connection"] == "close"
+
+
+@pytest.mark.parametrize(
+    ("target", "host", "status"),
+    [
+        (b"http://localhost:8000/v1/models?x=1", "evil.example", 200),
+        (b"HTTPS://LOCALHOST/v1/%6Dodels", "localhost", 200),
+        (b"http://localhost", "localhost", 200),
+        (b"http://localhost/nowhere", "localhost", 404),
+        (b"http://evil.example/v1/models", "localhost", 421),
+        (b"http://localhost@evil.example/v1/models", "localhost", 421),
+        (b"http:///v1/models", "localhost", 404),
+        (b"/http://localhost/v1/models", "localhost", 404),
+    ],
+)
+async def test_a_target_may_name_the_host_and_then_stands_for_it(target, host, status):
+    answer = await over_a_socket(
+        b"GET %b HTTP/1.1\r\nhost: %b\r\nconnection: close\r\n\r\n" % (target, host.encode())
+    )
+    assert answer.startswith(b"HTTP/1.1 %d " % status)
+
+
+async def over_a_socket(request: bytes) -> bytes:
+    """Return the answer of a whole server: clients in one process send no such targets."""
+    listener = shared_socket("127.0.0.1", 0)
+    server = HttpServer(Api(hosts=LOCAL).app, listener, 5)
+    port = listener.getsockname()[1]
+    await server.start()
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request)
+        answer = await reader.read()
+        writer.close()
+    finally:
+        await server.stop()
+    return answer

@@ -15,6 +15,9 @@ ROUTES = [
     ("GET", "/"),
     ("OPTIONS", "/v1/embeddings"),
 ]
+IMAGE = {"sec-fetch-mode": "no-cors", "sec-fetch-dest": "image"}
+WINDOW = {"sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
+FRAME = {"sec-fetch-mode": "navigate", "sec-fetch-dest": "iframe"}
 OTHERS = [
     "http://evil.example",
     "http://test:8000",
@@ -64,4 +67,38 @@ async def test_the_own_page_may_call(client, host, origin):
 
 async def test_a_second_origin_does_not_help(client):
     headers = [("Origin", "http://test"), ("Origin", "http://evil.example")]
+    assert_problem(await client.get("/health/live", headers=headers), 403, "forbidden_origin")
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site", "CROSS-SITE", "unheard-of", ""])
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+async def test_no_route_answers_what_a_page_of_another_site_embeds(client, method, path, site):
+    answer = await client.request(method, path, headers={**IMAGE, "sec-fetch-site": site})
+    assert_problem(answer, 403, "forbidden_origin")
+    assert answer.headers["cross-origin-resource-policy"] == "same-origin"
+
+
+@pytest.mark.parametrize("site", ["same-origin", "none", "None"])
+async def test_the_own_page_and_the_address_bar_may_call(client, site):
+    answer = await client.get("/v1/models", headers={**IMAGE, "sec-fetch-site": site})
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "asked", "status"),
+    [
+        ("GET", "/", WINDOW, 200),
+        ("GET", "/", FRAME, 403),
+        ("GET", "/metrics", WINDOW, 403),
+        ("GET", "/v1/sessions", WINDOW, 403),
+        ("POST", "/", WINDOW, 403),
+    ],
+)
+async def test_a_link_opens_the_dashboard_and_nothing_else(client, method, path, asked, status):
+    headers = {**asked, "sec-fetch-site": "cross-site"}
+    assert (await client.request(method, path, headers=headers)).status_code == status
+
+
+async def test_a_second_site_does_not_help(client):
+    headers = [("sec-fetch-site", "same-origin"), ("sec-fetch-site", "cross-site")]
     assert_problem(await client.get("/health/live", headers=headers), 403, "forbidden_origin")

@@ -8,6 +8,7 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from service.config_access import EdgeConfig
+from service.deployments import http_protocol
 from tests.service.deployments.test_http_server import SlowApp, exchange, running
 
 POST = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n"
@@ -110,6 +111,52 @@ async def test_a_short_rest_is_taken_and_the_connection_goes_on() -> None:
     assert answer.count(b"200 OK") == 2
 
 
+@pytest.mark.parametrize("pipelined", [True, False], ids=["pipelined", "behind a rest"])
+async def test_the_time_for_the_rest_of_one_body_does_not_run_for_the_next(pipelined: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    app = ReadingApp()
+    first = GET if pipelined else POST.replace(b"1000000", b"5")
+    head = b"POST /read HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 10\r\n\r\n"
+    async with running(app, edge=EdgeConfig(linger_seconds=0.2)) as (_, port):
+        parts = [first + head] if pipelined else [first, b"12345" + head]
+        answer = await exchange(port, *parts, *[b"x"] * 10, pause=0.05)
+    assert answer.count(b"200 OK") == 2
+    assert app.ended == ["read"]
+
+
+@pytest.mark.parametrize(
+    ("began", "status"),
+    [
+        (POST.replace(b"host", b"connection: close\r\nhost"), b"200"),
+        (POST.replace(b"1000000", b"5, 6"), b"400"),
+        (b"GET / HTTP/1.1\r\nx-long: " + b"a" * 2 * EdgeConfig().head_bytes, b"431"),
+    ],
+    ids=["early answer", "no HTTP", "large head"],
+)
+async def test_who_is_still_sending_gets_the_answer_that_closes(
+    began: bytes, status: bytes
+) -> None:
+    async with running(SlowApp()) as (_, port):
+        parts = [b"x" * 2**16] * 20
+        answer = await exchange(port, began, *parts, pause=0.01)
+    assert answer.startswith(b"HTTP/1.1 " + status)
+    assert b"connection: close" in answer.lower()
+
+
+async def test_who_does_not_stop_sending_is_closed_all_the_same() -> None:
+    close = POST.replace(b"host", b"connection: close\r\nhost")
+    async with running(SlowApp(), edge=EdgeConfig(linger_seconds=0.2)) as (server, port):
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(close)
+        connections = server._server.server_state.connections
+        await asyncio.sleep(0.05)
+        assert len(connections) == 1
+        async with asyncio.timeout(2):
+            while connections:
+                writer.write(b"x")
+                await asyncio.sleep(0.02)
+        writer.transport.abort()
+
+
 async def test_half_a_head_after_a_request_is_cut_off() -> None:
     async with running(SlowApp(), edge=EdgeConfig(head_seconds=0.2)) as (_, port):
         answer = await asyncio.wait_for(exchange(port, GET + b"GET / HT"), 2)
@@ -117,20 +164,48 @@ async def test_half_a_head_after_a_request_is_cut_off() -> None:
 
 
 async def test_too_many_connections_are_told_so_and_the_others_served() -> None:
-    async with running(SlowApp(), edge=EdgeConfig(connections=2)) as (_, port):
+    app = SlowApp()
+    async with running(app, edge=EdgeConfig(connections=2)) as (_, port):
         held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+        for _, writer in held:
+            writer.write(GET.replace(b" / ", b" /slow "))
         await asyncio.sleep(0.05)
         answer = await exchange(port)
         assert answer.startswith(b"HTTP/1.1 503 ")
         assert b"retry-after: 1" in answer
         assert problem(answer)["error"]["code"] == "overloaded"  # type: ignore[index] # JSON
-        held[0][1].write(GET)
-        assert b"done" in await held[0][0].readuntil(b"done")
+        app.release.set()
+        for reader, _ in held:
+            assert b"done" in await reader.readuntil(b"done")
         held[1][1].close()
         await asyncio.sleep(0.05)
         close = GET.replace(b"host", b"connection: close\r\nhost")
         assert (await exchange(port, close)).startswith(b"HTTP/1.1 200")
         held[0][1].close()
+
+
+@pytest.mark.parametrize(
+    "began", [b"", GET, GET[:-2], POST], ids=["silent", "answered", "head", "body"]
+)
+async def test_connections_without_an_open_request_do_not_keep_others_out(began: bytes) -> None:
+    close = GET.replace(b"host", b"connection: close\r\nhost")
+    async with running(SlowApp(), edge=EdgeConfig(connections=2)) as (_, port):
+        held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+        held[0][1].write(began)
+        held[1][1].write(began)
+        await asyncio.sleep(0.05)
+        held[0][1].write(GET if began == GET else b"")
+        await asyncio.sleep(0.05)
+        # Of those that were answered, the one that asked last stays.
+        closed, kept = (held[1], held[0]) if began == GET else (held[0], held[1])
+        assert (await exchange(port, close)).startswith(b"HTTP/1.1 200")
+        async with asyncio.timeout(2):
+            await closed[0].read()
+            if began in {b"", GET}:
+                kept[1].write(close)
+                assert b"\r\ndone\r\n" in await kept[0].read()
+        for _, writer in held:
+            writer.close()
 
 
 async def test_an_answer_that_nobody_takes_is_dropped() -> None:
@@ -163,3 +238,36 @@ async def test_an_answer_that_is_taken_slowly_is_sent_to_its_end() -> None:
                 await asyncio.sleep(0.02)
         writer.close()
     assert taken == LargeApp.size
+
+
+async def test_little_of_a_large_answer_waits_in_the_connection_and_its_app_waits_too() -> None:
+    app = LargeApp()
+    async with running(app) as (server, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(GET)
+        await reader.readuntil(b"HTTP/1.1 200 OK")
+        await asyncio.sleep(0.2)
+        state = server._server.server_state
+        (connection,) = state.connections
+        assert connection.transport.get_write_buffer_size() <= 256 * 1024
+        assert len(state.tasks) == 1
+        writer.transport.abort()
+        async with asyncio.timeout(2):
+            while state.tasks:  # noqa: ASYNC110 - uvicorn has no event
+                await asyncio.sleep(0.02)
+
+
+async def test_an_answer_that_is_taken_just_fast_enough_for_its_next_piece_is_cut_off(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(http_protocol, "LEAST_PER_SECOND", 10 * LargeApp.size)
+    async with running(LargeApp(), edge=EdgeConfig(unread_seconds=0.4)) as (_, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(GET)
+        taken = 0
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(2**17):
+                taken += len(data)
+                await asyncio.sleep(0.02)
+        writer.close()
+    assert 2**18 < taken < LargeApp.size
