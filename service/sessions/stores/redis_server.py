@@ -81,9 +81,8 @@ class RedisServer:
             if isinstance(reason, ConfigError | AuthenticationError):
                 await self.close()
                 raise ConfigError(f"sessions.store: {self._shown}: {reason}") from error
-            log.warning(
-                "store_not_reachable", store=self._shown, reason=str(reason or error.detail)
-            )
+            told = str(reason) or type(reason).__name__
+            log.warning("store_not_reachable", store=self._shown, reason=told)
 
     async def close(self) -> None:
         """Close all connections."""
