@@ -138,7 +138,7 @@ async def test_an_append_that_no_replica_took_was_not_done() -> None:
     port, _ = port_over(append=dies(1, APPENDED, BackPressureError(1, 1)))
     with pytest.raises(Unavailable) as caught:
         await port.append(AppendCommand("t", "s", ("a",)))
-    assert caught.value.code == "model_unavailable"
+    assert caught.value.code == "overloaded"
 
 
 async def test_sessions_are_asked_where_their_state_is_and_again_after_a_death() -> None:

@@ -68,7 +68,7 @@ async def test_an_append_under_way_keeps_what_it_committed_and_is_refused_the_re
         await bench.append(command("a", "b", "c", first=0))
     assert (caught.value.code, caught.value.extras) == (
         "session_completed",
-        {"next_seq": 1, "read_tokens": 2},
+        {"next_seq": 1, "read_tokens": 6},
     )
     record = await bench.catalog.get(TENANT, "s")
     assert (record.completed, record.next_seq) == (True, 1)
