@@ -1,25 +1,16 @@
 """One append under its session's lock: load, decide, read, commit, chunk by chunk."""
 
-import asyncio
 import time
-from contextlib import suppress
 
 import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from service.errors import (
-    READ_TOKENS,
-    Conflict,
-    Gone,
-    InternalError,
-    ServiceError,
-    Unavailable,
-)
+from service.errors import READ_TOKENS, Conflict, Gone, InternalError, ServiceError, Unavailable
 from service.failpoints import reach
 from service.ports import AppendCommand, AppendResult, ChunkAnswer, StageTimes
 from service.redaction import session_hash
-from service.sessions import protocol
+from service.sessions import changes, protocol
 from service.sessions.answers import chunk_answer, chunk_record
 from service.sessions.append_tools import AppendTools
 from service.sessions.codec import MemoryShape, StateArrays, document_vector
@@ -33,8 +24,6 @@ log = structlog.get_logger(__name__)
 
 _TRIES = 8
 """Times a chunk is decided anew after another owner of the session was faster."""
-_AFTERTHOUGHT_S = 0.25
-"""Longest time to find out how far a session came whose commit has failed."""
 
 
 class AppendRun:
@@ -99,16 +88,11 @@ class AppendRun:
 
     async def _placed(self, error: ServiceError) -> ServiceError:
         """Return the error with how far the session came, where that can be told."""
-        if isinstance(error, Unavailable) and not self._numbered and self._may_have_moved():
+        maybe_done = self._in_doubt or not self._untouched()
+        if maybe_done and not self._numbered and isinstance(error, Unavailable):
             error = sent_twice_read_twice(error)
         if self._in_doubt:
-            self._record = None
-            # The caller is to hear of the first error, not of one more, and soon also where the store hangs.
-            with suppress(Exception):
-                async with asyncio.timeout(_AFTERTHOUGHT_S):
-                    self._record = await self._tools.store.get(
-                        self._command.tenant, self._command.session_id
-                    )
+            self._record = await self._tools.afterthought(self._command)
         if self._read_tokens:
             error = error.with_extras(**{READ_TOKENS: self._read_tokens})
         return error if self._record is None else error.with_extras(next_seq=self._record.next_seq)
@@ -137,11 +121,7 @@ class AppendRun:
 
     async def _place(self, record: SessionRecord) -> int:
         command = self._command
-        key = None
-        if command.idempotency_key is not None:
-            key = await self._tools.store.key(
-                command.tenant, command.session_id, command.idempotency_key
-            )
+        key = await self._tools.key_of(command)
         return protocol.first_seq(record, command.first_seq, key, self._request_digest)
 
     async def _chunk(self, record: SessionRecord, index: int) -> SessionRecord:
@@ -170,10 +150,6 @@ class AppendRun:
         """Whether this request has not committed anything yet."""
         return all(answer.replayed for answer in self._answers)
 
-    def _may_have_moved(self) -> bool:
-        """Whether something of this request is, or may be, committed."""
-        return self._in_doubt or not self._untouched()
-
     async def _apply(self, record: SessionRecord, index: int) -> SessionRecord | None:
         """Read and commit one chunk; None if another owner of the session was faster."""
         tools = self._tools
@@ -194,7 +170,7 @@ class AppendRun:
         forgotten = tools.retention.forget_before(
             record.next_seq + 1, self._first_seq, indexed=self._indexed
         )
-        following = protocol.next_record(record, reading.tokens, len(blob), now, forgotten)
+        following = changes.next_record(record, reading.tokens, len(blob), now, forgotten)
         if not await self._commit(record, following, blob, chunk):
             return None
         reach("append.committed")

@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 from service.errors import Conflict, Gone, NotFound, Unprocessable
 from service.ports import ModelInfo
 from service.sessions.beginnings import Beginnings, Begun, RequestKey, Wish
+from service.sessions.changes import tombstone
 from service.sessions.codec import document_vector, encode, unread
 from service.sessions.completion import Completion
 from service.sessions.lifetimes import FOREVER, Lifetimes, is_expired
 from service.sessions.names import SESSION_ID
 from service.sessions.observer import SessionObserver, SilentObserver
 from service.sessions.origins import NO_TRAITS, Beginning, SessionTraits
-from service.sessions.protocol import require_etag, require_open, tombstone
+from service.sessions.protocol import require_etag, require_open
 from service.sessions.records import SessionRecord
 from service.sessions.recovery import Recovery, known, remembered
 from service.sessions.stores.base import SessionStore

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from typing import Final
 
 from service.errors import Conflict
+from service.sessions.changes import completed_record
 from service.sessions.observer import SessionObserver
-from service.sessions.protocol import completed_record, require_etag
+from service.sessions.protocol import require_etag
 from service.sessions.records import SessionRecord
 from service.sessions.recovery import known
 from service.sessions.stores.base import SessionStore

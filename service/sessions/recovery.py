@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from service.errors import Conflict, NotFound, Unavailable
 from service.failpoints import reach
+from service.sessions.changes import tombstone
 from service.sessions.codec import (
     NO_MEMORY,
     CorruptState,
@@ -14,7 +15,7 @@ from service.sessions.codec import (
 )
 from service.sessions.lifetimes import is_forgotten
 from service.sessions.observer import SessionObserver
-from service.sessions.protocol import require_open, tombstone
+from service.sessions.protocol import require_open
 from service.sessions.records import SessionRecord
 from service.sessions.stores.base import SessionStore
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from service.sessions.protocol import forget_before
+from service.sessions.changes import forget_before
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Retention:
     snapshot_every: int = 1
 
     def forget_before(self, next_seq: int, request_first_seq: int, *, indexed: bool) -> int:
-        """Return the number before which answers may be dropped; see `protocol.forget_before`."""
+        """Return the number before which answers may be dropped; see `changes.forget_before`."""
         kept = self.answers
         if kept is not None and indexed:
             kept = max(kept, self.index_chunks)

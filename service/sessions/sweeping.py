@@ -9,9 +9,9 @@ from typing import Final
 import structlog
 
 from service.errors import Gone, ServiceError
+from service.sessions.changes import tombstone
 from service.sessions.lifetimes import is_expired, is_forgotten
 from service.sessions.observer import SessionObserver
-from service.sessions.protocol import tombstone
 from service.sessions.records import SessionRecord
 from service.sessions.stores.base import SessionStore
 

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import orjson
 
-from service.sessions.protocol import lost_record
+from service.sessions.changes import lost_record
 from service.sessions.records import ChunkRecord, KeyRecord, SessionRecord
 from service.sessions.stores.base import CorruptRow
 from service.sessions.stores.checksum import checksum, mirrored

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from service.sessions.protocol import lost_record
+from service.sessions.changes import lost_record
 from service.sessions.records import ChunkRecord, KeyRecord, SessionRecord
 from service.sessions.stores import sqlite_queries as sql
 from service.sessions.stores.base import Commit, CorruptRow

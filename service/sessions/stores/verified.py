@@ -9,9 +9,10 @@ import structlog
 
 from service.errors import Gone, ServiceError
 from service.redaction import session_hash
+from service.sessions.changes import lost_record, tombstone
 from service.sessions.observer import SessionObserver
 from service.sessions.origins import Beginning, BeginOutcome, RequestRecord, SessionTraits
-from service.sessions.protocol import lost_record, session_lost, tombstone
+from service.sessions.protocol import session_lost
 from service.sessions.records import ChunkRecord, KeyRecord, SessionRecord
 from service.sessions.stores.base import Commit, CorruptRow, SessionStore
 from service.sessions.stores.forwarding import ForwardingStore

@@ -9,8 +9,8 @@ from service.access import Meters
 from service.access.caller import DEFAULT_TENANT
 from service.config_access import RateLimits
 from service.errors import OutOfStorage
+from service.sessions.changes import tombstone
 from service.sessions.lifetimes import Lifetimes
-from service.sessions.protocol import tombstone
 from service.sessions.stores import MemoryStore
 from tests.service.api.keys import Keys, bearer
 from tests.service.api.kit import assert_problem

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from models.memory import Memory
 from service.errors import Unavailable
 from service.ports import AppendCommand, ModelInfo, RevisitCommand, StageTimes
+from service.sessions.changes import next_record
 from service.sessions.codec import MemoryShape, StateArrays, document_vector, encode
 from service.sessions.observer import SessionEvent
-from service.sessions.protocol import next_record
 from service.sessions.reading import Reading, SecondLook
 from service.sessions.records import SessionRecord
 from service.sessions.state import SessionState

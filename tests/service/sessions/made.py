@@ -2,8 +2,8 @@
 
 import hashlib
 
+from service.sessions.changes import next_record
 from service.sessions.origins import Beginning
-from service.sessions.protocol import next_record
 from service.sessions.records import ChunkRecord, KeyRecord, SessionRecord
 from service.sessions.stores.base import Commit, SessionStore
 

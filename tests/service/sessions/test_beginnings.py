@@ -13,8 +13,8 @@ from service.sessions.beginnings import (
     request_digest,
 )
 from service.sessions.catalog import SessionCatalog
+from service.sessions.changes import tombstone
 from service.sessions.origins import Beginning, SessionTraits
-from service.sessions.protocol import tombstone
 from service.sessions.stores import MemoryStore
 from tests.service.sessions.fakes import INFO, TENANT, Listener, make_record, ticking
 from tests.service.sessions.made import create

@@ -66,7 +66,10 @@ async def test_an_append_under_way_keeps_what_it_committed_and_is_refused_the_re
     bench.reader.meanwhile = finish
     with pytest.raises(Conflict) as caught:
         await bench.append(command("a", "b", "c", first=0))
-    assert (caught.value.code, caught.value.extras) == ("session_completed", {"next_seq": 1})
+    assert (caught.value.code, caught.value.extras) == (
+        "session_completed",
+        {"next_seq": 1, "read_tokens": 2},
+    )
     record = await bench.catalog.get(TENANT, "s")
     assert (record.completed, record.next_seq) == (True, 1)
     again = await bench.append(command("a", first=0))

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.errors import Gone, NotFound, Unprocessable
+from service.sessions.changes import completed_record, next_record, tombstone
 from service.sessions.lifetimes import FOREVER, Lifetimes, is_expired, is_forgotten
-from service.sessions.protocol import completed_record, next_record, require_open, tombstone
+from service.sessions.protocol import require_open
 from service.sessions.recovery import known
 from tests.service.sessions.made import make_record
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from service.errors import OutOfStorage
-from service.sessions.protocol import tombstone
+from service.sessions.changes import tombstone
 from service.sessions.stores import SqliteStore
 from tests.service.sessions.made import TENANT, create, make_commit, make_record
 

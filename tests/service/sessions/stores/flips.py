@@ -21,9 +21,10 @@ import numpy as np
 import typer
 
 from service.errors import Gone
+from service.sessions.changes import next_record, tombstone
 from service.sessions.codec import StateArrays, encode, unread
 from service.sessions.origins import Beginning, RequestRecord, SessionTraits
-from service.sessions.protocol import chunk_digest, next_record, tombstone
+from service.sessions.protocol import chunk_digest
 from service.sessions.records import ChunkRecord, KeyRecord, SessionRecord
 from service.sessions.recovery import Recovery, known
 from service.sessions.stores import Commit, SessionStore, open_store

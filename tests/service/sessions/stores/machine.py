@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from service.errors import Conflict
-from service.sessions import protocol
+from service.sessions import changes, protocol
 from service.sessions.lifetimes import is_forgotten
 from service.sessions.origins import Beginning
 from service.sessions.records import SessionRecord
@@ -195,7 +195,7 @@ class Agreement(RuleBasedStateMachine):
         record = self.stored(tenant, name)
         if self.told.get((tenant, name), Told("none")).code(self.clock.now) != "open":
             return
-        done = replace(protocol.completed_record(record, self.clock.now), incarnation=incarnation)
+        done = replace(changes.completed_record(record, self.clock.now), incarnation=incarnation)
         if self.all("complete", done, record.version + back):
             assert (back, record.incarnation) == (0, incarnation)
             self.told[tenant, name].last = self.clock.now
@@ -216,7 +216,7 @@ class Agreement(RuleBasedStateMachine):
             return
         if told.status == "lost" and status == "expired":
             return
-        grave = protocol.tombstone(replace(record, incarnation=incarnation), status, now)
+        grave = changes.tombstone(replace(record, incarnation=incarnation), status, now)
         if self.all("bury", grave, expected_version=version):
             assert record.incarnation == incarnation
             assert version in {None, record.version}
@@ -228,7 +228,7 @@ class Agreement(RuleBasedStateMachine):
     @rule(tenant=tenants, name=names)
     def quarantine_what_verifies(self, tenant, name):
         record = self.stored(tenant, name)
-        assert self.all("quarantine", protocol.lost_record(tenant, name, "i9", 1.0)) is False
+        assert self.all("quarantine", changes.lost_record(tenant, name, "i9", 1.0)) is False
         assert self.stored(tenant, name) == record
 
     @rule(tenant=tenants, name=names, first=small, limit=small)

@@ -23,8 +23,9 @@ import typer
 
 from service.errors import Conflict, Gone, PreconditionFailed
 from service.sessions.catalog import SessionCatalog
+from service.sessions.changes import tombstone
 from service.sessions.origins import Beginning, RequestRecord
-from service.sessions.protocol import require_etag, tombstone
+from service.sessions.protocol import require_etag
 from service.sessions.records import SessionRecord
 from service.sessions.stores import SessionStore, open_store
 from tests.redis_server import RedisProcess

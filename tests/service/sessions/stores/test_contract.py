@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from service.sessions.protocol import completed_record, tombstone
+from service.sessions.changes import completed_record, tombstone
 from service.sessions.records import KeyRecord
 from tests.service.sessions.made import TENANT, create, grown, make_chunk, make_commit, make_record
 

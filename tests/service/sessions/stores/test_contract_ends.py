@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from service.sessions.protocol import lost_record, tombstone
+from service.sessions.changes import lost_record, tombstone
 from service.sessions.records import KeyRecord
 from tests.service.sessions.made import TENANT, create, grown, make_chunk, make_commit, make_record
 

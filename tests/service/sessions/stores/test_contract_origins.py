@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from service.sessions.changes import completed_record, tombstone
 from service.sessions.origins import NO_TRAITS, Beginning, RequestRecord, SessionTraits
-from service.sessions.protocol import completed_record, tombstone
 from service.sessions.records import SessionRecord
 from tests.service.sessions.made import TENANT, create, grown, make_chunk, make_commit, make_record
 

@@ -10,8 +10,8 @@ from dataclasses import replace
 import pytest
 
 from service.errors import ConfigError, OutOfStorage, Unavailable
+from service.sessions.changes import tombstone
 from service.sessions.origins import Beginning, RequestRecord
-from service.sessions.protocol import tombstone
 from service.sessions.stores import RedisStore
 from service.sessions.stores import redis_index as index
 from service.sessions.stores import redis_scripts as scripts

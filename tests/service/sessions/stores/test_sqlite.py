@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from service.errors import ConfigError, OutOfStorage, Unavailable
-from service.sessions.protocol import tombstone
+from service.sessions.changes import tombstone
 from service.sessions.stores import SQLITE_FILE, SqliteStore, open_store
 from service.sessions.stores import sqlite_queries as sql
 from service.sessions.stores.sqlite_file import connect, is_fatal, translate

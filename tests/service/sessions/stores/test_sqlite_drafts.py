@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from service.errors import Unavailable
+from service.sessions.changes import tombstone
 from service.sessions.origins import Beginning
-from service.sessions.protocol import tombstone
 from service.sessions.stores import SqliteStore
 from service.sessions.stores import sqlite_drafts as drafts
 from service.sessions.stores.base import CorruptRow

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from service.errors import Unavailable
+from service.sessions.changes import completed_record
 from service.sessions.origins import RequestRecord, SessionTraits
-from service.sessions.protocol import completed_record
 from service.sessions.records import ChunkRecord, KeyRecord
 from service.sessions.stores import SqliteStore
 from service.sessions.stores import sqlite_queries as sql
