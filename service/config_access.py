@@ -32,9 +32,9 @@ class AuthConfig(FrozenSection):
 class RateLimits(FrozenSection):
     """What a caller may use. A key may have its own, which go before those of the configuration."""
 
-    requests_per_second: float | None = Field(default=None, gt=0)
+    requests_per_second: float | None = Field(default=None, ge=1e-3, le=1e6, allow_inf_nan=False)
     """Requests of one key, in each gateway process; default: not limited."""
-    tokens_per_minute: int | None = Field(default=None, ge=1)
+    tokens_per_minute: int | None = Field(default=None, ge=1, le=10**12)
     """Tokens encoded for one key, CLS and SEP of every segment included, in each gateway process; streams are slowed
     down to it. Default: not limited."""
     open_sessions: int | None = Field(default=None, ge=1, le=10_000)

@@ -169,7 +169,14 @@ def parsed(answer: Answer, reader: Callable[[dict[str, Any]], T]) -> T:
     response = answer.response
     try:
         return reader(response.json())
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+    ) as error:
         raise ProtocolError(
             response.status_code,
             "unexpected_answer",

@@ -155,7 +155,7 @@ def error_of_response(response: httpx.Response) -> LongstreamError:
     request_id = response.headers.get("X-Request-Id")
     try:
         problem = response.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         # A proxy in front of the service speaks plain text or HTML, and HEAD speaks nothing.
         problem = None
     if not isinstance(problem, dict):
@@ -182,11 +182,11 @@ def retry_after_s(response: httpx.Response) -> float | None:
         return float(value)
     try:
         moment = parsedate_to_datetime(value)
-    except ValueError:
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+    except (ValueError, OverflowError):
         return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
 
 
 def _class_of(status: int) -> type[LongstreamError]:

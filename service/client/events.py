@@ -98,7 +98,7 @@ class EventReader:
                 self._done = True
                 return StreamDone.of(body)
             problem = _problem(body)
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
             raise ProtocolError(
                 None, "unknown_event", f"not a stream event: {line[:80]!r}"
             ) from error

@@ -7,7 +7,6 @@ from typing import Any, Final
 from service.client.core import Answer, Call, Flow, RetryPolicy, encoded_json, exchange, parsed
 from service.client.encoding_results import Embeddings, Model
 from service.client.errors import (
-    Conflict,
     Gone,
     LongstreamError,
     NotFound,
@@ -63,7 +62,7 @@ def create_session(
     index: bool,
     ttl_seconds: int | None,
 ) -> Flow[Session]:
-    """Open a session; the id is always ours, so that a lost answer can be asked for again."""
+    """Open a session; its key makes it safe to ask again for an answer that was lost."""
     name = f"session-{uuid.uuid4().hex}" if session_id is None else session_id
     body: dict[str, Any] = {"model": model_id, "id": name}
     if metadata is not None:
@@ -72,23 +71,10 @@ def create_session(
         body["index"] = True
     if ttl_seconds is not None:
         body["ttl_seconds"] = ttl_seconds
-    call = Call("POST", "/v1/sessions", body=encoded_json(body))
-    try:
-        answer = yield from exchange(call, retry)
-    except Conflict as conflict:
-        if conflict.code != "session_exists" or not _was_repeated(conflict):
-            raise
-        # An attempt whose answer was lost may have made it: then it is fresh and of our model.
-        found = yield from session(name, retry)
-        ours = (found.model, found.status, found.next_seq, found.index) == (
-            model_id,
-            "open",
-            0,
-            index,
-        )
-        if not ours or found.completed:
-            raise
-        return found
+    # A retry is given the session that the lost answer told of, and never one that somebody else began.
+    key = f"create-{uuid.uuid4().hex}"
+    call = Call("POST", "/v1/sessions", body=encoded_json(body), idempotency_key=key)
+    answer = yield from exchange(call, retry)
     return parsed(answer, Session.of)
 
 

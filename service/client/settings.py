@@ -35,6 +35,11 @@ def options(base_url: str, api_key: str | None, timeout_s: float) -> dict[str, A
 
 
 def _checked(base_url: str) -> httpx.URL:
+    if "@" in str(base_url):
+        # Nor is it repeated: messages end up in logs.
+        raise invalid(
+            "a user or a password in the URL would replace the API key: use api_key (an @ in a path is %40)"
+        )
     try:
         # httpx takes a bracket that is never closed, and any number as a port.
         port = urlsplit(base_url).port

@@ -55,8 +55,9 @@ def without_messages(record: logging.LogRecord) -> bool:
         record.exc_text = bare_trace(*record.exc_info)
         record.exc_info = None
     if record.name == "asyncio":
-        # Its further lines show objects as they are, exceptions and what they say included.
-        record.msg, record.args = record.getMessage().partition("\n")[0], ()
+        # Behind a bracket and in further lines it shows objects as they are: arguments, exceptions and what they say.
+        first = record.getMessage().partition("\n")[0]
+        record.msg, record.args = first.partition("(")[0], ()
     return True
 
 

@@ -90,7 +90,8 @@ class AppendRun:
 
     async def _placed(self, error: ServiceError) -> ServiceError:
         """Return the error with how far the session came, where that can be told."""
-        if isinstance(error, Unavailable) and not self._numbered and self._may_have_moved():
+        maybe_done = self._in_doubt or not self._untouched()
+        if maybe_done and not self._numbered and isinstance(error, Unavailable):
             error = sent_twice_read_twice(error)
         if self._in_doubt:
             self._record = await self._tools.afterthought(self._command)
@@ -166,10 +167,6 @@ class AppendRun:
     def _untouched(self) -> bool:
         """Whether this request has not committed anything yet."""
         return all(answer.replayed for answer in self._answers)
-
-    def _may_have_moved(self) -> bool:
-        """Whether something of this request is, or may be, committed."""
-        return self._in_doubt or not self._untouched()
 
     async def _apply(self, record: SessionRecord, index: int) -> SessionRecord | None:
         """Read and commit one chunk; None if another owner of the session was faster."""

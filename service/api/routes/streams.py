@@ -9,6 +9,7 @@ from service.api.dependencies import Current, IfMatch, SessionId, Tenant, accept
 from service.api.openapi import reference, request_body
 from service.api.quotas import within_budget
 from service.api.streaming import NdjsonResponse, SessionStream, StreamOptions
+from service.errors import BadRequest
 from service.schemas.base import MAX_SEQ, EncodingFormat
 from service.schemas.sessions import StreamEvent
 
@@ -49,6 +50,12 @@ async def stream_text(
     encoded: a client has to read while it writes.
     """
     require_media_type(request.headers, "text/plain")
+    if "idempotency-key" in request.headers:
+        raise BadRequest(
+            "invalid_request",
+            "A stream has no Idempotency-Key; send first_seq, which makes it safe to send again.",
+            "Idempotency-Key",
+        )
     record = await services.catalog.get(tenant, session_id)
     stream = SessionStream(services, record, options, request.scope)
     return NdjsonResponse(await stream.begin(request.stream()))

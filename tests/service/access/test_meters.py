@@ -1,8 +1,10 @@
 import asyncio
+import math
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from service.access import Caller, Meters
 from service.access.buckets import TokenBucket
@@ -147,3 +149,24 @@ def test_each_key_has_a_meter_of_its_own_and_changed_limits_begin_anew():
     assert meters.of(changed).limits.requests_per_second == 2
     assert meters.tenant_lock("t") is meters.tenant_lock("t")
     assert meters.tenant_lock("t") is not meters.tenant_lock("u")
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [
+        {"requests_per_second": math.inf},
+        {"requests_per_second": math.nan},
+        {"requests_per_second": 1e-320},
+        {"tokens_per_minute": 10**400},
+    ],
+)
+def test_limits_that_cannot_be_counted_are_refused(limit):
+    with pytest.raises(ValidationError):
+        RateLimits(**limit)
+
+
+@pytest.mark.parametrize("rate", [1e-3, 1e6])
+def test_the_smallest_and_the_largest_rate_can_be_counted(rate):
+    meter = Meter(RateLimits(requests_per_second=rate, tokens_per_minute=10**12), Clock())
+    meter.request()
+    assert meter.headers()

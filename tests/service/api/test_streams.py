@@ -196,3 +196,13 @@ async def test_a_refusal_inside_a_stream_is_counted_by_its_reason(client, api):
     text = api.metrics.exposition()
     assert b'rejected_total{reason="out_of_storage"} 1.0' in text
     assert b'stream_errors_total{code="507"} 1.0' in text
+
+
+@pytest.mark.usefixtures("session")
+@pytest.mark.parametrize("key", ["k1", ""])
+async def test_a_key_that_would_do_nothing_is_refused(client, api, key):
+    headers = {**PLAIN, "idempotency-key": key}
+    answer = await client.post("/v1/sessions/s1/stream", content=b"Hello.", headers=headers)
+    assert_problem(answer, 400, "invalid_request")
+    assert "first_seq" in answer.json()["detail"]
+    assert api.infini.session("public", "s1").texts == []

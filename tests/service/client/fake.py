@@ -75,8 +75,12 @@ class FakeService:
         body = json.loads(request.content)
         if body.get("stateless"):
             return fake_copies.begin_stateless(body)
-        if body["id"] in self.sessions:
+        key = request.headers["Idempotency-Key"]
+        if body["id"] in self.sessions and self.keys.get(key) != body["id"]:
             return problem(409, "session_exists")
+        if key in self.keys:
+            return httpx.Response(201, json=self.describe(self.keys[key], body.get("metadata")))
+        self.keys[key] = body["id"]
         self.sessions[body["id"]] = FakeSession(
             body["model"], index=body.get("index", False), ttl_seconds=body.get("ttl_seconds")
         )

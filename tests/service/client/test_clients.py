@@ -102,6 +102,10 @@ def test_a_session_of_somebody_else_is_not_taken_for_ours(client, service):
     client.create_session("infini", "s")
     with pytest.raises(Conflict, match="session_exists"):
         client.create_session("infini", "s")
+    # It looks like ours would, and yet the one that was busy had not begun it.
+    service.faults = [busy]
+    with pytest.raises(Conflict, match="session_exists"):
+        client.create_session("infini", "s")
     client.append("s", ["already read"], 0)
     service.faults = [refuse]
     with pytest.raises(Conflict, match="session_exists"):

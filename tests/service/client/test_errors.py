@@ -5,7 +5,7 @@ from email.utils import format_datetime
 import httpx
 import pytest
 
-from service.client import errors
+from service.client import LongstreamClient, RetryPolicy, errors
 from service.client.errors import LongstreamError, error_of_response, retry_after_s
 
 STATUSES = {
@@ -85,6 +85,18 @@ def test_retry_after_in_seconds_or_as_a_date():
     later = datetime.now(UTC) + timedelta(seconds=30)
     assert asked(format_datetime(later, usegmt=True)) == pytest.approx(30, abs=2)
     assert asked("Wed, 21 Oct 2015 07:28:00 GMT") == 0.0
+    assert asked("Mon, 01 Jan 99999999999999999999 00:00:00 GMT") is None
+    assert asked("Mon, 01 Jan 2024 00:00:00 +9999999999999") is None
+
+
+@pytest.mark.parametrize("status", [200, 500])
+def test_an_answer_that_is_nested_too_deep_is_an_error_of_ours(status):
+    deep = httpx.MockTransport(lambda _: httpx.Response(status, content=b"[" * 100_000))
+    with (
+        LongstreamClient(transport=deep, retry=RetryPolicy(retry_for_s=0)) as client,
+        pytest.raises(LongstreamError),
+    ):
+        client.models()
 
 
 def test_timeouts_and_broken_connections_are_told_apart():

@@ -78,6 +78,13 @@ def test_an_address_that_is_none_is_invalid(kind, url):
         kind(url)
 
 
+@pytest.mark.parametrize("url", ["http://me:secret@h", "http://me:secret@h:99999", "me:secret@h"])
+def test_an_address_with_a_password_is_invalid_and_not_told(url):
+    with pytest.raises(Invalid, match="api_key") as caught:
+        LongstreamClient(url)
+    assert "secret" not in str(caught.value)
+
+
 @pytest.mark.parametrize("kind", [LongstreamClient, AsyncLongstreamClient])
 @pytest.mark.parametrize("key", ["ké", "two\nlines"])
 def test_a_key_that_no_header_can_carry_is_invalid_and_not_told(kind, key):

@@ -32,6 +32,7 @@ async def forget():
     del task
 
 asyncio.run(forget())
+logging.getLogger("asyncio").error("Exception in callback %s", "read('{MARKER}')")
 logging.getLogger("uvicorn.error").warning("Invalid HTTP request received.")
 """
 
@@ -52,6 +53,7 @@ def test_messages_of_exceptions_are_not_told(level: str) -> None:
     assert text.count("builtins.KeyError") >= 5, text
     assert "Request failed." in text
     assert "Task exception was never retrieved" in text
+    assert "Exception in callback read" in text
     assert "Invalid HTTP request" not in text
     events = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
     assert [event["event"] for event in events] == ["bug"] * 3
