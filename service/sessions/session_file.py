@@ -114,7 +114,8 @@ def _tensors(contents: SessionContents) -> _Tensors:
         tensors["chunks/digest"] = np.frombuffer(digests, np.uint8).reshape(len(chunks), -1)
         tensors["chunks/embedding"] = np.frombuffer(vectors, "<f4").reshape(len(chunks), -1)
         tensors["chunks/tokens"] = np.array([chunk.tokens for chunk in chunks], np.int64)
-    return {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+    # Not `np.ascontiguousarray`, which makes a vector of a part that is one number.
+    return {name: np.require(tensor, requirements="C") for name, tensor in tensors.items()}
 
 
 def _digest(header: Mapping[str, Any], tensors: _Tensors) -> str:

@@ -12,6 +12,7 @@ from service.encoder_node.searching import TOP_K
 from service.errors import NotFound, Unavailable, Unprocessable
 from service.ports import AppendCommand, MemoryCommand, QueryCommand, ReadCommand
 from service.sessions.beginnings import Wish
+from service.sessions.codec import encode
 from service.sessions.copies import SessionCopies
 from service.sessions.origins import SessionTraits
 from service.sessions.session_file import unpack
@@ -70,7 +71,8 @@ async def test_forks_and_files_go_on_bit_for_bit(node: EncoderNode):
     _, data = await made.transfers.export(TENANT, session, answers=True)
     await catalog(node).delete(TENANT, session)
     contents = unpack(data)
-    await node.verify(await stored(node, forked))
+    for state in (await stored(node, forked), encode(contents.state)):
+        await node.verify(state)
     imported = (await made.transfers.adopt(TENANT, await node.info(), contents, Wish())).record.id
     for i, text in enumerate(FUTURE, len(PAST)):
         for name in (forked, imported):

@@ -37,6 +37,8 @@ CONTENTS = SessionContents(
     chunks=(chunk(1, 2, 1), chunk(2, 2, 3)),
 )
 FILE = pack(CONTENTS)
+ONE_NUMBER = {"count": np.array(3.0, np.float32), "matrix": np.ones((2, 3), np.float32)}
+"""Parts as some memories have them: one without an axis."""
 
 
 def parts(data: bytes) -> tuple[dict[str, Any], dict[str, Any], bytes]:
@@ -90,11 +92,18 @@ def same(one: SessionContents, other: SessionContents) -> None:
         replace(CONTENTS, chunks=()),
         replace(CONTENTS, completed=True, indexed=False, metadata="{}"),
         replace(CONTENTS, next_seq=0, state=unread(WIDTH), chunks=()),
+        replace(CONTENTS, state=replace(make_state(), parts=ONE_NUMBER)),
     ],
 )
 def test_what_was_packed_comes_back_bit_for_bit(contents):
     same(unpack(pack(contents)), contents)
     assert pack(unpack(pack(contents))) == pack(contents)
+
+
+def test_only_the_newest_chunks_move_with_a_session():
+    for chunks in ((chunk(0, 2, 1), chunk(1, 2, 3)), (chunk(1, 2, 1),), CONTENTS.chunks[::-1]):
+        with pytest.raises(ValueError, match="newest"):
+            replace(CONTENTS, chunks=chunks)
 
 
 def test_anybody_can_read_it_with_safetensors():
