@@ -39,4 +39,4 @@ class SessionCopies:
         recovery = Recovery(store, clock, listener)
         beginnings = Beginnings(store, listener, clock, lifetimes)
         self.forks = Forks(store, recovery, beginnings)
-        self.transfers = Transfers(store, listener, recovery, beginnings, most_bytes)
+        self.transfers = Transfers(store, listener, recovery, beginnings, most_bytes, clock)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from service.errors import Conflict, NotFound, Unavailable
+from service.errors import Conflict, Gone, NotFound, Unavailable
 from service.failpoints import reach
 from service.sessions.codec import (
     NO_MEMORY,
@@ -42,6 +42,27 @@ def known(record: SessionRecord | None, session_id: str, now: float) -> SessionR
     found = remembered(record, session_id, now)
     require_open(found, now)
     return found
+
+
+async def still_known(store: SessionStore, record: SessionRecord, now: float) -> SessionRecord:
+    """Return the session of `record` as it is by now.
+
+    Raises:
+        NotFound, Gone: As `known`; `session_deleted` also where another session has its id.
+    """
+    found = known(await store.get(record.tenant, record.id), record.id, now)
+    require_same(record, found)
+    return found
+
+
+def require_same(record: SessionRecord, found: SessionRecord) -> None:
+    """Refuse to go on with another session of the same id.
+
+    Raises:
+        Gone: `session_deleted`.
+    """
+    if found.incarnation != record.incarnation:
+        raise Gone("session_deleted", f"session {record.id} was replaced meanwhile")
 
 
 class Recovery:

@@ -39,6 +39,11 @@ class SessionContents:
     state: StateArrays
     chunks: tuple[ChunkRecord, ...]
 
+    def __post_init__(self) -> None:
+        first = self.next_seq - len(self.chunks)
+        if [chunk.seq for chunk in self.chunks] != list(range(first, self.next_seq)):
+            raise ValueError("the chunks that move with a session are the newest that it has read")
+
 
 def metadata_text(metadata: Mapping[str, Any]) -> str:
     """Return a client's JSON object as it is kept.

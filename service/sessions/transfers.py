@@ -1,10 +1,12 @@
 """Sessions out of a service and into one: exports and imports, without a model."""
 
 import asyncio
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from service.errors import Unprocessable
+from service.errors import Conflict, Unprocessable
 from service.ports import ModelInfo
 from service.sessions.beginnings import Beginnings, Begun, Wish
 from service.sessions.codec import encode
@@ -12,7 +14,7 @@ from service.sessions.observer import SessionObserver
 from service.sessions.origins import NO_TRAITS, Beginning, SessionTraits
 from service.sessions.protocol import require_model
 from service.sessions.records import ChunkRecord, SessionRecord
-from service.sessions.recovery import Recovery
+from service.sessions.recovery import Recovery, still_known
 from service.sessions.session_contents import SessionContents
 from service.sessions.session_file import pack
 from service.sessions.stores.base import SessionStore
@@ -31,6 +33,7 @@ class Transfers:
         recovery: Reads states back.
         beginnings: Begins sessions.
         most_bytes: Largest file; what is larger could not be imported again.
+        clock: Unix time, seconds.
     """
 
     def __init__(
@@ -40,12 +43,14 @@ class Transfers:
         recovery: Recovery,
         beginnings: Beginnings,
         most_bytes: int,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._observer = observer
         self._recovery = recovery
         self._most_bytes = most_bytes
         self._beginnings = beginnings
+        self._clock = clock
 
     async def export(
         self, tenant: str, session_id: str, *, answers: bool
@@ -59,6 +64,7 @@ class Transfers:
 
         Raises:
             NotFound, Gone: As `known`; `session_lost` also if the state does not verify.
+            Conflict: `request_in_progress` if the session changes faster than it can be read.
             Unprocessable: `answer_too_large`: the file would be larger than any that can be imported.
         """
         record, state = await self._recovery.load(tenant, session_id)
@@ -123,18 +129,39 @@ class Transfers:
         """Return the kept chunks of a record, page by page, and none beyond what a file can hold."""
         found: list[ChunkRecord] = []
         size = 0
-        after = 0
-        while page := await self._store.chunks(record.tenant, record.id, after, PAGE):
+        after = record.kept_from
+        while after < record.next_seq:
+            limit = min(PAGE, record.next_seq - after)
+            page = await self._store.chunks(record.tenant, record.id, after, limit)
+            # A chunk that came in since the record was read belongs to a later moment.
+            page = [chunk for chunk in page if chunk.seq < record.next_seq]
+            if not page:
+                break
             if page[0].seq != after:
                 # Those between are kept no longer, so a session cannot begin with those before.
                 found.clear()
-            # A chunk that came in since the record was read belongs to a later moment.
-            found += [chunk for chunk in page if chunk.seq < record.next_seq]
+            found += page
             after = page[-1].seq + 1
             size += sum(len(chunk.embedding) + _CHUNK_OVERHEAD for chunk in page)
             if size > self._most_bytes:
                 raise self._too_large()
+        await self._require_all(record, found)
         return tuple(found)
+
+    async def _require_all(self, record: SessionRecord, found: list[ChunkRecord]) -> None:
+        """Check that these are the chunks of this session, and all that it keeps of those it had read.
+
+        Raises:
+            NotFound, Gone: It is over since the record was read.
+            Conflict: `request_in_progress`.
+        """
+        now = await still_known(self._store, record, self._clock())
+        first = found[0].seq if found else record.next_seq
+        whole = [chunk.seq for chunk in found] == list(range(first, record.next_seq))
+        if not whole or first > max(now.kept_from, record.kept_from):
+            raise Conflict(
+                "request_in_progress", f"session {record.id} is being written to; try again"
+            )
 
     def _too_large(self) -> Unprocessable:
         return Unprocessable(

@@ -11,9 +11,11 @@ from service.sessions.beginnings import RequestKey, Wish
 from service.sessions.copies import SessionCopies
 from service.sessions.origins import SessionTraits
 from service.sessions.session_file import unpack
+from tests.service.sessions.begun import begin_session
 from tests.service.sessions.bench import Bench, vectors
 from tests.service.sessions.fakes import INFO, TENANT, command
 from tests.service.sessions.made import make_commit
+from tests.service.sessions.watching import Clock
 
 PAST = ["one two", "three", "four five six"]
 FUTURE = ["seven", "eight nine"]
@@ -162,3 +164,64 @@ async def test_it_is_its_owners_alone(bench):
     await bench.catalog.delete(TENANT, "s")
     with pytest.raises(Gone):
         await export(bench)
+
+
+@pytest.mark.parametrize("page", [1, 2, 1024])
+@pytest.mark.parametrize("replaced", [False, True])
+async def test_no_file_is_written_of_a_session_that_ends_meanwhile(
+    bench, monkeypatch, page, replaced
+):
+    monkeypatch.setattr("service.sessions.transfers.PAGE", page)
+    inner, ended = bench.store.chunks, []
+
+    async def chunks(tenant, session_id, first_seq, limit):
+        found = await inner(tenant, session_id, first_seq, limit)
+        if not ended:
+            ended.append(await bench.catalog.delete(TENANT, "s"))
+            if replaced:
+                bench.store._sessions.pop((TENANT, "s"))
+                await bench.begin()
+                await bench.append(command(*PAST, *FUTURE, first=0))
+        return found
+
+    monkeypatch.setattr(bench.store, "chunks", chunks)
+    with pytest.raises(Gone) as caught:
+        await export(bench)
+    assert caught.value.code == "session_deleted"
+
+
+async def test_no_file_is_written_of_a_session_that_expires_meanwhile(bench, monkeypatch):
+    await begin_session(bench.catalog, TENANT, INFO, "brief", ttl_seconds=1000)
+    await bench.append(AppendCommand(TENANT, "brief", tuple(PAST), 0))
+    inner, clock = bench.store.chunks, Clock(bench.clock())
+
+    async def chunks(tenant, session_id, first_seq, limit):
+        clock.now += 2000
+        return await inner(tenant, session_id, first_seq, limit)
+
+    monkeypatch.setattr(bench.store, "chunks", chunks)
+    there = SessionCopies(bench.store, 1 << 20, clock, bench.listener)
+    with pytest.raises(Gone) as caught:
+        await there.transfers.export(TENANT, "brief", answers=True)
+    assert caught.value.code == "session_expired"
+
+
+@pytest.mark.parametrize("missing", [0, 1, 2])
+async def test_no_file_is_written_of_chunks_that_are_not_all_there(bench, missing):
+    bench.store._sessions[TENANT, "s"].chunks.pop(missing)
+    with pytest.raises(Conflict) as caught:
+        await export(bench)
+    assert caught.value.code == "request_in_progress"
+
+
+async def test_a_file_has_no_answers_where_none_is_kept_any_more(bench, monkeypatch):
+    inner, record = bench.store.chunks, await bench.catalog.get(TENANT, "s")
+
+    async def chunks(tenant, session_id, first_seq, limit):
+        if record.next_seq == (await bench.catalog.get(TENANT, "s")).next_seq:
+            assert await bench.store.commit(make_commit(record, forget_before=3))
+        return await inner(tenant, session_id, first_seq, limit)
+
+    monkeypatch.setattr(bench.store, "chunks", chunks)
+    contents = unpack(await export(bench))
+    assert (contents.next_seq, contents.chunks) == (3, ())
