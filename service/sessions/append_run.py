@@ -8,16 +8,16 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from service.errors import Conflict, Gone, InternalError, ServiceError
+from service.errors import Conflict, InternalError, ServiceError
 from service.failpoints import reach
 from service.ports import AppendCommand, AppendResult, ChunkAnswer, StageTimes
 from service.redaction import session_hash
 from service.sessions import protocol
 from service.sessions.answers import chunk_answer, chunk_record
 from service.sessions.append_tools import AppendTools
-from service.sessions.codec import MemoryShape, StateArrays, document_vector
+from service.sessions.codec import StateArrays, document_vector
 from service.sessions.records import ChunkRecord, KeyRecord, SessionRecord
-from service.sessions.recovery import known
+from service.sessions.recovery import Expected, known, require_same, still_known
 from service.sessions.state import SessionState
 from service.sessions.stores.base import Commit
 
@@ -105,21 +105,29 @@ class AppendRun:
         began = time.perf_counter()
         found = await store.get(command.tenant, command.session_id)
         record = known(found, command.session_id, self._tools.clock())
-        if self._record is not None and self._record.incarnation != record.incarnation:
-            raise Gone("session_deleted", f"session {record.id} was replaced meanwhile")
+        if self._record is not None:
+            require_same(self._record, record)
         self._record, self._in_doubt = record, False
         if self._untouched():
             # Numbers are assigned once: after the first commit they stand, whoever writes meanwhile.
             self._first_seq = await self._place(record)
             self._indexed = await self._tools.is_indexed(record.tenant, record.id)
         if self._first_seq < record.next_seq:
-            stored = await store.chunks(
-                command.tenant, command.session_id, self._first_seq, len(command.chunks)
-            )
-            # A chunk that came in since the record was read is unknown until the record is read anew.
-            self._kept = {chunk.seq: chunk for chunk in stored if chunk.seq < record.next_seq}
+            self._kept = await self._stored(record)
         self._count_persist(began)
         return record
+
+    async def _stored(self, record: SessionRecord) -> dict[int, ChunkRecord]:
+        """Return the chunks under this request's numbers that `record` knows of, as far as they are kept."""
+        store, first, count = self._tools.store, self._first_seq, len(self._command.chunks)
+        stored = await store.chunks(record.tenant, record.id, first, count)
+        # A chunk that came in since the record was read is unknown until the record is read anew.
+        kept = {chunk.seq: chunk for chunk in stored if chunk.seq < record.next_seq}
+        promised = range(max(first, record.kept_from), min(first + count, record.next_seq))
+        if any(seq not in kept for seq in promised):
+            # Gone since then: with the session, or only because later ones are kept.
+            await still_known(store, record, self._tools.clock())
+        return kept
 
     async def _place(self, record: SessionRecord) -> int:
         command = self._command
@@ -222,7 +230,8 @@ class AppendRun:
         state = self._at_hand(record)
         if state is None:
             empty = tools.reader.empty()
-            record, arrays = await self._load(empty.shapes)
+            expected = Expected(tools.info.fingerprint, empty.shapes)
+            record, arrays = await self._load(record, expected)
             state = SessionState.from_arrays(arrays, empty)
             tools.hot.put(record, state)
         self._held = (record.etag, state)
@@ -233,7 +242,7 @@ class AppendRun:
         state = self._at_hand(record)
         if state is not None:
             return record, state.vector
-        record, arrays = await self._load()
+        record, arrays = await self._load(record)
         return record, document_vector(arrays.document)
 
     def _at_hand(self, record: SessionRecord) -> SessionState | None:
@@ -241,16 +250,18 @@ class AppendRun:
             return self._held[1]
         return self._tools.hot.get(record)
 
-    async def _load(self, shape: MemoryShape | None = None) -> tuple[SessionRecord, StateArrays]:
+    async def _load(
+        self, record: SessionRecord, expected: Expected | None = None
+    ) -> tuple[SessionRecord, StateArrays]:
+        """Return the session of `record`, or what it is by now, with its state."""
         began = time.perf_counter()
-        record, arrays = await self._tools.recovery.load(
-            self._command.tenant, self._command.session_id, shape
-        )
-        if record.next_seq > 0:
+        found, arrays = await self._tools.recovery.load(record.tenant, record.id, expected)
+        require_same(record, found)
+        if found.next_seq > 0:
             self._tools.observer.event("recover")
         self._count_persist(began)
-        self._record = record
-        return record, arrays
+        self._record = found
+        return found, arrays
 
     def _answer(self, chunk: ChunkRecord, *, replayed: bool) -> None:
         self._answers.append(chunk_answer(chunk, replayed=replayed))

@@ -1,6 +1,7 @@
 """Reading a session back: what does not verify twice is lost and said so, never guessed."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from service.errors import Conflict, Gone, NotFound, Unavailable
 from service.failpoints import reach
@@ -19,6 +20,19 @@ from service.sessions.records import SessionRecord
 from service.sessions.stores.base import SessionStore
 
 _TRIES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What the memory of a session is like that a model began.
+
+    Attributes:
+        fingerprint: The model's.
+        shape: Of its memory once it has read.
+    """
+
+    fingerprint: str
+    shape: MemoryShape
 
 
 def remembered(record: SessionRecord | None, session_id: str, now: float) -> SessionRecord:
@@ -85,15 +99,15 @@ class Recovery:
         self._observer = observer
 
     async def load(
-        self, tenant: str, session_id: str, shape: MemoryShape | None = None
+        self, tenant: str, session_id: str, expected: Expected | None = None
     ) -> tuple[SessionRecord, StateArrays]:
         """Return record and state as of one moment.
 
         Args:
             tenant: Owner of the session.
             session_id: The session.
-            shape: Memory shape of the model that began the session, where the caller knows it; it is
-                checked then.
+            expected: What the caller's model writes; checked if it is the one that began the session, which may be
+                another one than the caller has seen under this id.
 
         Raises:
             NotFound, Gone: As `known`; `session_lost` also if the state does not verify.
@@ -105,7 +119,7 @@ class Recovery:
             row = await self._store.get_with_state(tenant, session_id)
             record = known(row and row[0], session_id, self._clock())
             try:
-                arrays = _verified(record, row[1] if row else b"", shape)
+                arrays = _verified(record, row[1] if row else b"", expected)
                 reach("recovery.load")
                 return record, arrays  # noqa: TRY300 - the one way out of the loop
             except CorruptState:
@@ -130,7 +144,7 @@ class Recovery:
             self._observer.event("lost")
 
 
-def _verified(record: SessionRecord, blob: bytes, shape: MemoryShape | None) -> StateArrays:
+def _verified(record: SessionRecord, blob: bytes, expected: Expected | None) -> StateArrays:
     state = decode(blob)
     if state.tokens != record.tokens:
         raise CorruptState("state and record disagree on the tokens read")
@@ -138,7 +152,9 @@ def _verified(record: SessionRecord, blob: bytes, shape: MemoryShape | None) -> 
     if record.next_seq == 0:
         fits = state.shape == NO_MEMORY
     else:
-        fits = state.shape != NO_MEMORY and (shape is None or shape == state.shape)
+        fits = state.shape != NO_MEMORY
+        if expected is not None and expected.fingerprint == record.fingerprint:
+            fits = state.shape == expected.shape
     if not fits:
         raise CorruptState(f"a memory of shape {state.shape} after {record.next_seq} chunks")
     return state

@@ -14,6 +14,7 @@ from service.sessions.completion import Completion
 from service.sessions.protocol import chunk_digests, require_read
 from service.sessions.reading import SecondLook
 from service.sessions.records import SessionRecord
+from service.sessions.recovery import still_known
 from service.sessions.snapshots import current, snapshot
 
 
@@ -69,6 +70,8 @@ class Revisits:
             for seq, digest in enumerate(digests, first_seq):
                 require_read(record, kept.get(seq), seq, digest)
         except Conflict:
+            # The chunks may have gone with the session since the record was read.
+            await still_known(self._tools.store, record, self._tools.clock())
             self._tools.observer.event("conflict")
             raise
 

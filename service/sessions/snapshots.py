@@ -7,7 +7,7 @@ from service.errors import Conflict
 from service.sessions.append_tools import AppendTools
 from service.sessions.protocol import require_model
 from service.sessions.records import SessionRecord
-from service.sessions.recovery import known
+from service.sessions.recovery import Expected, known
 from service.sessions.state import SessionState
 
 
@@ -40,7 +40,10 @@ async def snapshot(tools: AppendTools, tenant: str, session_id: str) -> Snapshot
     state = tools.hot.get(record)
     if state is None:
         empty = tools.reader.empty()
-        record, arrays = await tools.recovery.load(tenant, session_id, empty.shapes)
+        expected = Expected(tools.info.fingerprint, empty.shapes)
+        record, arrays = await tools.recovery.load(tenant, session_id, expected)
+        # It may be another session by now, which another model began.
+        _require_own(tools, record)
         state = SessionState.from_arrays(arrays, empty)
         tools.hot.put(record, state)
         if record.next_seq > 0:
@@ -56,9 +59,13 @@ async def current(tools: AppendTools, tenant: str, session_id: str) -> SessionRe
         Conflict: `model_changed`.
     """
     record = known(await tools.store.get(tenant, session_id), session_id, tools.clock())
+    _require_own(tools, record)
+    return record
+
+
+def _require_own(tools: AppendTools, record: SessionRecord) -> None:
     try:
         require_model(record, tools.info.fingerprint)
     except Conflict:
         tools.observer.event("conflict")
         raise
-    return record

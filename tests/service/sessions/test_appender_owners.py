@@ -2,17 +2,20 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from service.errors import Conflict, Unprocessable
+from service.errors import Conflict, Gone, Unprocessable
 from service.sessions.records import ChunkRecord
+from service.sessions.snapshots import snapshot
 from service.sessions.stores import MemoryStore, SqliteStore
+from tests.service.sessions.begun import begin_session
 from tests.service.sessions.bench import TEXTS, Bench, vectors
-from tests.service.sessions.fakes import TENANT, command
+from tests.service.sessions.fakes import INFO, SHAPE, TENANT, command
 
 
 async def chain(bench: Bench) -> list[ChunkRecord]:
@@ -181,3 +184,48 @@ async def test_a_chunk_is_not_read_against_a_state_that_came_too_late():
     assert [answer.seq for answer in result.answers] == [1]
     np.testing.assert_array_equal(vectors(result), mine.reader.fold(["faster", "slower"])[0][1:])
     assert mine.reader.texts == ["slower"]
+
+
+async def replacing(bench: Bench, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Delete the session before `step` of the store is next taken, and begin another model's under its id."""
+    store, inner = bench.store, getattr(bench.store, step)
+    info = replace(INFO, id="other", fingerprint="e" * 64)
+    other = Bench(store, info=info)
+    other.reader.shape = {**SHAPE, "more": (7,)}
+
+    async def replaced(*args: Any) -> Any:
+        monkeypatch.setattr(store, step, inner)
+        await bench.catalog.delete(TENANT, "s")
+        await store.forget(await store.get(TENANT, "s"))
+        await begin_session(bench.catalog, TENANT, info, "s")
+        await other.append(command("x", "y", first=0))
+        return await inner(*args)
+
+    monkeypatch.setattr(store, step, replaced)
+
+
+@pytest.mark.parametrize("text", ["b", "a"])
+async def test_a_session_that_takes_the_place_of_another_is_left_alone(monkeypatch, text):
+    bench = await Bench(hot_bytes=0).begin()
+    await bench.append(command("a", first=0))
+    await replacing(bench, "get_with_state", monkeypatch)
+    first = 1 if text == "b" else 0
+    # What is not replayed needs the memory, and what is the document.
+    with pytest.raises(Gone) as caught:
+        await bench.append(command(text, first=first, document=True))
+    assert caught.value.code == "session_deleted"
+    record = await bench.store.get(TENANT, "s")
+    assert record is not None
+    assert (record.status, record.model, record.next_seq) == ("open", "other", 2)
+
+
+async def test_a_look_at_a_session_that_another_took_the_place_of_is_refused(monkeypatch):
+    bench = await Bench(hot_bytes=0).begin()
+    await bench.append(command("a", first=0))
+    await replacing(bench, "get_with_state", monkeypatch)
+    with pytest.raises(Conflict) as caught:
+        await snapshot(bench.appender.tools, TENANT, "s")
+    assert caught.value.code == "model_changed"
+    record = await bench.store.get(TENANT, "s")
+    assert record is not None
+    assert (record.status, record.model) == ("open", "other")

@@ -116,3 +116,18 @@ async def test_a_replay_does_not_touch_a_broken_state(bench):
     with pytest.raises(Gone) as caught:
         await restarted.append(command("a", first=0, document=True))
     assert caught.value.code == "session_lost"
+
+
+async def test_a_replay_while_the_session_is_deleted_says_so(bench, monkeypatch):
+    await bench.append(command("a", "b", first=0))
+    inner = bench.store.chunks
+
+    async def chunks(*args):
+        if (await bench.store.get(TENANT, "s")).status == "open":
+            await bench.catalog.delete(TENANT, "s")
+        return await inner(*args)
+
+    monkeypatch.setattr(bench.store, "chunks", chunks)
+    with pytest.raises(Gone) as caught:
+        await bench.append(command("a", first=0))
+    assert caught.value.code == "session_deleted"

@@ -8,6 +8,7 @@ import pytest
 from service.errors import Conflict, Gone, Unavailable
 from service.sessions.catalog import SessionCatalog
 from service.sessions.codec import document_vector, encode, state_bytes, unread
+from service.sessions.recovery import Expected, Recovery
 from service.sessions.stores import MemoryStore
 from tests.service.sessions.begun import begin_session
 from tests.service.sessions.fakes import (
@@ -149,3 +150,17 @@ async def test_a_state_of_a_newer_release_is_kept(catalog, store, monkeypatch):
     with pytest.raises(Unavailable, match="another release"):
         await catalog.document(TENANT, "s")
     assert (await catalog.get(TENANT, "s")).status == "open"
+
+
+async def test_only_the_model_that_began_a_session_says_what_its_memory_is_like(
+    catalog, store, listener
+):
+    moved = await advance(store, await begin_session(catalog, TENANT, INFO, "s"))
+    recovery = Recovery(store, ticking(), listener)
+    others = Expected("e" * 64, {"another": (7,)})
+    found, state = await recovery.load(TENANT, "s", others)
+    assert (found, state.shape) == (moved, SHAPE)
+    assert (await recovery.load(TENANT, "s", Expected(INFO.fingerprint, SHAPE)))[0] == moved
+    with pytest.raises(Gone) as caught:
+        await recovery.load(TENANT, "s", replace(others, fingerprint=INFO.fingerprint))
+    assert caught.value.code == "session_lost"

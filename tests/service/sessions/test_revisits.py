@@ -161,3 +161,16 @@ async def test_many_looks_at_once_complete_once(read):
     results = await asyncio.gather(*(look(read).revisit(revisit(*TEXTS)) for _ in range(5)))
     assert len({result.chunks[0].embedding.tobytes() for result in results}) == 1
     assert read.listener.events["complete"] == 1
+
+
+async def test_a_second_look_while_the_session_is_deleted_says_so(read, monkeypatch):
+    inner = read.store.chunks
+
+    async def chunks(*args):
+        await read.catalog.delete(TENANT, "s")
+        return await inner(*args)
+
+    monkeypatch.setattr(read.store, "chunks", chunks)
+    with pytest.raises(Gone) as caught:
+        await look(read).revisit(revisit(*TEXTS))
+    assert caught.value.code == "session_deleted"
