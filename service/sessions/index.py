@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from service.errors import Conflict
 from service.ports import NearChunk
 from service.sessions.records import ChunkRecord, SessionRecord
-from service.sessions.recovery import known
+from service.sessions.recovery import still_known
 from service.sessions.stores.base import SessionStore
 
 PAGE: Final = 1024
@@ -112,7 +112,9 @@ class ChunkIndex:
         return self._nbytes
 
     async def vectors(self, record: SessionRecord, dimensions: int) -> ChunkVectors:
-        """Return the newest chunks of exactly what `record` describes.
+        """Return the newest chunks of exactly what `record` describes, of those whose answers are kept.
+
+        There may be none of a session that was imported without its answers, or forked far back.
 
         Raises:
             NotFound, Gone: The session is over since the record was read.
@@ -121,10 +123,7 @@ class ChunkIndex:
         session = (record.tenant, record.id)
         found = self._kept.get(session)
         if found is None or found.incarnation != record.incarnation:
-            nothing = np.empty((0, dimensions), np.float32)
-            places = np.empty((0, 2), np.int64)
-            first = max(0, record.next_seq - self._most_chunks)
-            found = ChunkVectors(record.incarnation, first, nothing, places)
+            found = _nothing(record.incarnation, self._first(record), dimensions)
         if found.next_seq < record.next_seq:
             found = await self._read_on(record, found)
             self._keep(session, found)
@@ -133,18 +132,27 @@ class ChunkIndex:
         # Another search may have read on beyond the record meanwhile.
         return _until(found, record.next_seq)
 
+    def _first(self, record: SessionRecord) -> int:
+        """Return the number of the first chunk that a search sees."""
+        return max(record.kept_from, record.next_seq - self._most_chunks)
+
     async def _read_on(self, record: SessionRecord, known_so_far: ChunkVectors) -> ChunkVectors:
         chunks: list[ChunkRecord] = []
-        after = max(known_so_far.next_seq, record.next_seq - self._most_chunks)
+        after = max(known_so_far.next_seq, self._first(record))
         while after < record.next_seq:
             limit = min(PAGE, record.next_seq - after)
             page = await self._store.chunks(record.tenant, record.id, after, limit)
             if not page:
                 break
+            if page[0].seq != after:
+                # Those between are kept no longer, and what is searched has no gap.
+                chunks.clear()
             chunks += page
             after = page[-1].seq + 1
+        now = await still_known(self._store, record, self._clock())
+        if now.kept_from >= record.next_seq:
+            return _nothing(record.incarnation, record.next_seq, known_so_far.vectors.shape[1])
         if not chunks or after < record.next_seq:
-            known(await self._store.get(record.tenant, record.id), record.id, self._clock())
             raise Conflict(
                 "request_in_progress", f"session {record.id} is being written to; try again"
             )
@@ -162,6 +170,11 @@ class ChunkIndex:
     def _drop(self, session: tuple[str, str]) -> None:
         old = self._kept.pop(session, None)
         self._nbytes -= 0 if old is None else old.nbytes
+
+
+def _nothing(incarnation: str, next_seq: int, dimensions: int) -> ChunkVectors:
+    vectors = np.empty((0, dimensions), np.float32)
+    return ChunkVectors(incarnation, next_seq, vectors, np.empty((0, 2), np.int64))
 
 
 def _joined(before: ChunkVectors, chunks: list[ChunkRecord], most: int) -> ChunkVectors:
@@ -184,7 +197,6 @@ def _joined(before: ChunkVectors, chunks: list[ChunkRecord], most: int) -> Chunk
 def _until(found: ChunkVectors, next_seq: int) -> ChunkVectors:
     if found.next_seq == next_seq:
         return found
-    count = max(0, next_seq - found.first_seq)
-    return ChunkVectors(
-        found.incarnation, found.first_seq, found.vectors[:count], found.places[:count]
-    )
+    first = min(found.first_seq, next_seq)
+    count = next_seq - first
+    return ChunkVectors(found.incarnation, first, found.vectors[:count], found.places[:count])

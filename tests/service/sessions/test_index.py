@@ -7,11 +7,16 @@ import pytest
 from numpy.typing import NDArray
 
 from service.errors import Conflict, Gone
+from service.ports import AppendCommand
+from service.sessions.beginnings import Wish
+from service.sessions.copies import SessionCopies
 from service.sessions.index import PAGE, ChunkIndex, ChunkVectors
+from service.sessions.origins import SessionTraits
 from service.sessions.retention import Retention
+from service.sessions.session_file import unpack
 from service.sessions.stores import MemoryStore
 from tests.service.sessions.bench import Bench
-from tests.service.sessions.fakes import TENANT, WIDTH, command
+from tests.service.sessions.fakes import INFO, TENANT, WIDTH, command
 
 TEXTS = [f"chunk number {i}" for i in range(12)]
 
@@ -32,6 +37,10 @@ async def bench() -> Bench:
     made = await Bench(store=Counting()).begin()
     await made.append(command(*TEXTS, first=0))
     return made
+
+
+def copies(bench: Bench) -> SessionCopies:
+    return SessionCopies(bench.store, 1 << 20, bench.clock, bench.listener)
 
 
 def unit(count: int, seed: int = 0) -> NDArray[np.float32]:
@@ -168,11 +177,6 @@ async def test_an_empty_session_has_nothing_near():
 
 
 async def test_answers_are_kept_for_the_search_of_a_session_that_has_one():
-    from service.ports import AppendCommand  # noqa: PLC0415
-    from service.sessions.beginnings import Wish  # noqa: PLC0415
-    from service.sessions.origins import SessionTraits  # noqa: PLC0415
-    from tests.service.sessions.fakes import INFO  # noqa: PLC0415
-
     bench = Bench(retention=Retention(answers=1, index_chunks=4))
     await bench.catalog.begin(TENANT, INFO, Wish("with"), SessionTraits(indexed=True))
     await bench.begin("without")
@@ -184,3 +188,74 @@ async def test_answers_are_kept_for_the_search_of_a_session_that_has_one():
         for name in ("with", "without")
     }
     assert kept == {"with": [4, 5, 6, 7], "without": [7]}
+
+
+async def test_answers_that_did_not_come_along_are_not_searched_and_no_error(bench):
+    index = ChunkIndex(bench.store, 99, 1 << 20)
+    made = copies(bench)
+    _, data = await made.transfers.export(TENANT, "s", answers=False)
+    wish = Wish("copy")
+    record = (await made.transfers.adopt(TENANT, INFO, unpack(data), wish)).record
+    found = await index.vectors(record, WIDTH)
+    assert (found.first_seq, found.next_seq) == (12, 12)
+    assert found.nearest(unit(1), 5) == [()]
+    later = await bench.append(command("one more chunk", session="copy", first=12))
+    found = await index.vectors(await bench.catalog.get(TENANT, "copy"), WIDTH)
+    assert (found.first_seq, found.next_seq) == (12, 13)
+    np.testing.assert_array_equal(found.vectors, [later.answers[0].embedding])
+    # Another who has read on is no reason to find what came after the record.
+    assert (await index.vectors(record, WIDTH)).next_seq == 12
+
+
+async def test_a_fork_from_before_the_kept_answers_has_nothing_near():
+    kept = Retention(answers=2, index_chunks=2, snapshots=4, snapshot_every=2)
+    bench = await Bench(retention=kept).begin()
+    for seq in range(6):
+        await bench.append(command(TEXTS[seq], first=seq))
+    record = (await copies(bench).forks.fork(TENANT, "s", Wish("fork"), at_seq=2)).record
+    found = await ChunkIndex(bench.store, 2, 1 << 20).vectors(record, WIDTH)
+    assert (found.first_seq, found.next_seq) == (2, 2)
+
+
+@pytest.mark.parametrize("page", [1, 4, PAGE])
+async def test_what_is_forgotten_while_it_is_read_leaves_no_gap(monkeypatch, page):
+    monkeypatch.setattr("service.sessions.index.PAGE", page)
+    bench = await Bench(retention=Retention(answers=2, index_chunks=6)).begin()
+    await bench.append(command(*TEXTS[:6], first=0))
+    record = await bench.catalog.get(TENANT, "s")
+    inner, more = bench.store.chunks, [*TEXTS[6:]]
+
+    async def chunks(*args):
+        found = await inner(*args)
+        # Appends that go on while the index is read, each of which another chunk is kept no longer for.
+        for _ in range(2):
+            if more:
+                seq = 12 - len(more)
+                await bench.append(command(more.pop(0), first=seq))
+        return found
+
+    monkeypatch.setattr(bench.store, "chunks", chunks)
+    found = await ChunkIndex(bench.store, 6, 1 << 20).vectors(record, WIDTH)
+    assert found.next_seq == 6
+    expected = bench.reader.fold(TEXTS)[0][found.first_seq : 6]
+    np.testing.assert_array_equal(found.vectors, np.array(expected).reshape(-1, WIDTH))
+
+
+async def test_vectors_of_a_session_that_took_anothers_place_are_not_taken_for_its_own(
+    bench, monkeypatch
+):
+    record = await bench.catalog.get(TENANT, "s")
+    inner = bench.store.chunks
+
+    async def chunks(*args):
+        monkeypatch.setattr(bench.store, "chunks", inner)
+        await bench.catalog.delete(TENANT, "s")
+        await bench.store.forget(await bench.store.get(TENANT, "s"))
+        await bench.begin()
+        await bench.append(command(*(f"other {i}" for i in range(12)), first=0))
+        return await inner(*args)
+
+    monkeypatch.setattr(bench.store, "chunks", chunks)
+    with pytest.raises(Gone) as caught:
+        await ChunkIndex(bench.store, 99, 1 << 20).vectors(record, WIDTH)
+    assert caught.value.code == "session_deleted"
