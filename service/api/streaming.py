@@ -35,7 +35,7 @@ class StreamOptions:
         chunk_chars: Longest chunk, in code points.
         encoding: How vectors are written.
         first_seq: Number of the first chunk; None goes on where the session is.
-        if_match: Entity tags of which the session must have one when the stream begins.
+        if_match: Entity tags of which the session must have one when the stream first changes it.
     """
 
     chunk_chars: int
@@ -70,6 +70,8 @@ class SessionStream:
         self._meter = RequestContext.of(scope).budget
         self._key = f"stream-{uuid.uuid4().hex}"
         self._last: AppendResult | None = None
+        # Whether the client's condition is still to be checked: a replay of what was there changes nothing.
+        self._untouched = True
         self._next_seq = record.next_seq
         self._chunks = 0
         self._chars = 0
@@ -117,19 +119,21 @@ class SessionStream:
         try:
             result = await self._encoder.append(command)
         except PreconditionFailed as error:
-            if self._last is None:
+            if self._untouched or self._last is None:
                 raise
             raise _overtaken(self._last, error.extras.get("next_seq")) from error
         context = RequestContext.of(self._scope)
         context.times += result.times
         context.charge(sum(answer.tokens for answer in result.answers if not answer.replayed))
         self._last = result
+        # A replay of what was not there when the stream began is a retry's: its replica died once it was committed.
+        self._untouched = self._untouched and result.answers[0].seq < self._record.next_seq
         self._next_seq = result.next_seq
         return result
 
     def _condition(self) -> tuple[str, ...] | None:
         """Return the entity tags of which the session must have one at the next append."""
-        if self._last is None:
+        if self._untouched:
             return self._options.if_match
         if self._options.first_seq is not None:
             return None

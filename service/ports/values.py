@@ -79,8 +79,10 @@ class AppendCommand:
         chunks: Texts, in reading order; at least one.
         first_seq: Sequence number of the first chunk; None lets the server assign.
         if_match: Entity tags of which the session must still have one, quotes removed; `*` stands for any, None for no
-            condition.
-        idempotency_key: Key that pins the sequence number of a request without `first_seq`.
+            condition. It is about the session before the request: a replay is answered whatever it says, and so is the
+            rest of a request that failed half way if its key is sent again.
+        idempotency_key: Key that pins the sequence number of a request without `first_seq`; kept with the first chunk
+            that the request commits.
         want_document: Whether to return the running document vector too.
     """
 

@@ -47,6 +47,7 @@ class AppendRun:
         self._request_digest = protocol.request_digest(digests)
         # Without a number or a key no stored chunk is this request's, whatever its content.
         self._numbered = command.first_seq is not None or command.idempotency_key is not None
+        self._if_match = command.if_match
         self._record: SessionRecord | None = None
         # Whether the session may have moved on since `_record` was read.
         self._in_doubt = False
@@ -136,7 +137,11 @@ class AppendRun:
             key = await self._tools.store.key(
                 command.tenant, command.session_id, command.idempotency_key
             )
-        return protocol.first_seq(record, command.first_seq, key, self._request_digest)
+        first_seq = protocol.first_seq(record, command.first_seq, key, self._request_digest)
+        if key is not None:
+            # The condition held when the request began to commit; what it committed is no reason to refuse the rest.
+            self._if_match = None
+        return first_seq
 
     async def _chunk(self, record: SessionRecord, index: int) -> SessionRecord:
         for _ in range(_TRIES):
@@ -147,7 +152,7 @@ class AppendRun:
                 self._kept.get(seq) if self._numbered else None,
                 seq,
                 self._digests[index],
-                self._command.if_match if self._untouched() else None,
+                self._if_match if self._untouched() else None,
             )
             if isinstance(decision, protocol.Replay):
                 self._answer(decision.chunk, replayed=True)

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import pytest
 
 from service.ports import AppendCommand, AppendResult
 from service.sessions.names import IDEMPOTENCY_KEY
 from tests.service.api.kit import PLAIN, TEXT, events_of, post_stream
+from tests.service.api.reading_kit import ReadingApi, append, begin
 
 Append = Callable[[AppendCommand], Awaitable[AppendResult]]
 
@@ -102,3 +104,47 @@ async def test_a_retry_that_finds_a_stranger_after_its_chunk_ends_the_stream(
     assert [event["replayed"] for event in chunks] == [False, True]
     assert error["error"]["code"] == "sequence_conflict"
     assert error["next_seq"] == 3
+
+
+async def test_a_condition_is_about_what_the_stream_adds_and_not_about_what_it_replays():
+    api = ReadingApi()
+    text, half = b"hello world. more texts. the end", ["hello world."]
+    async with api.client() as client:
+        etag = (await begin(client))["etag"]
+        await append(client, "s", *half)
+        now = (await client.get("/v1/sessions/s")).headers["etag"]
+
+        async def stream(tag: str) -> list[dict[str, Any]]:
+            path = "/v1/sessions/s/stream?chunk_chars=12&first_seq=0"
+            headers = {**PLAIN, "if-match": tag}
+            return events_of(await client.post(path, content=text, headers=headers))
+
+        replay, error = await stream(f'"{etag}"')
+        assert replay["replayed"] is True
+        assert (error["event"], error["error"]["code"]) == ("error", "precondition_failed")
+        assert error["next_seq"] == 1
+        *chunks, done = await stream(now)
+        assert [event["replayed"] for event in chunks] == [True] + [False] * (len(chunks) - 1)
+        assert (len(chunks), done["next_seq"]) == (3, 3)
+
+
+async def test_a_retry_of_a_numbered_chunk_holds_no_condition_against_the_next(monkeypatch):
+    api = ReadingApi()
+    appended: Append = api.encoder.append
+
+    async def dying(command: AppendCommand) -> AppendResult:
+        await appended(command)
+        # The answer is lost with its replica, and asked for again.
+        return await appended(command)
+
+    monkeypatch.setattr(api.encoder, "append", dying)
+    async with api.client() as client:
+        etag = (await begin(client))["etag"]
+        events = events_of(
+            await client.post(
+                "/v1/sessions/s/stream?chunk_chars=12&first_seq=0",
+                content=b"hello world. more texts. the end",
+                headers={**PLAIN, "if-match": f'"{etag}"'},
+            )
+        )
+    assert [event["event"] for event in events] == ["chunk", "chunk", "chunk", "done"]

@@ -5,7 +5,7 @@ import asyncio
 import numpy as np
 import pytest
 
-from service.errors import Conflict, Gone, Unavailable, Unprocessable
+from service.errors import Conflict, Gone, PreconditionFailed, Unavailable, Unprocessable
 from service.ports import ModelInfo
 from tests.service.sessions.bench import TEXTS, Bench, refused, vectors
 from tests.service.sessions.fakes import SHAPE, TENANT, WIDTH, command
@@ -131,3 +131,25 @@ async def test_a_replay_while_the_session_is_deleted_says_so(bench, monkeypatch)
     with pytest.raises(Gone) as caught:
         await bench.append(command("a", first=0))
     assert caught.value.code == "session_deleted"
+
+
+async def test_a_condition_holds_no_longer_against_the_request_whose_key_shows_that_it_began(bench):
+    etag = (await bench.catalog.get(TENANT, "s")).etag
+    request = command("a", "b", key="k", if_match=(etag,))
+    bench.reader.fail_on = "b"
+    with pytest.raises(Unavailable):
+        await bench.append(request)
+    bench.reader.fail_on = None
+    result = await bench.append(request)
+    assert [(answer.seq, answer.replayed) for answer in result.answers] == [(0, True), (1, False)]
+    # Without a key nothing tells the first half from what another writer read.
+    bench.reader.fail_on = "d"
+    half = command("c", "d", first=2, if_match=(result.etag,))
+    with pytest.raises(Unavailable):
+        await bench.append(half)
+    bench.reader.fail_on = None
+    with pytest.raises(PreconditionFailed) as caught:
+        await bench.append(half)
+    assert caught.value.extras["next_seq"] == 3
+    error = await refused(bench, PreconditionFailed, "x", key="new", if_match=(etag,))
+    assert error.code == "precondition_failed"
