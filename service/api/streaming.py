@@ -49,8 +49,8 @@ class SessionStream:
 
     With `first_seq` every chunk has a number: a stream that is sent again replays what was committed.
     Without it the session's next number is taken, and a stranger's equal chunk must not pass for a
-    replay. So each append has a key of its own, which makes a retry after a dead replica safe, and
-    from the second on the condition that nobody has appended since the one before.
+    replay. So each append has the stream's key, which makes a retry after a dead replica safe, and
+    from the second on its number and the condition that nobody has appended since the one before.
 
     Args:
         services: The ports.
@@ -106,15 +106,15 @@ class SessionStream:
         )
 
     async def _append(self, text: str) -> AppendResult:
-        first_seq = self._options.first_seq
-        numbered = first_seq is not None
+        numbered = self._options.first_seq is not None
         command = AppendCommand(
             self._record.tenant,
             self._record.id,
             (text,),
-            first_seq=None if first_seq is None else first_seq + self._chunks,
+            first_seq=self._seq(),
             if_match=self._condition(),
-            idempotency_key=None if numbered else f"{self._key}-{self._chunks}",
+            idempotency_key=None if numbered else self._key,
+            key_moves=not numbered,
         )
         try:
             result = await self._encoder.append(command)
@@ -130,6 +130,12 @@ class SessionStream:
         self._untouched = self._untouched and result.answers[0].seq < self._record.next_seq
         self._next_seq = result.next_seq
         return result
+
+    def _seq(self) -> int | None:
+        """Return the number of the next chunk, None for whatever the session expects."""
+        if self._options.first_seq is not None:
+            return self._options.first_seq + self._chunks
+        return None if self._last is None else _following(self._last)
 
     def _condition(self) -> tuple[str, ...] | None:
         """Return the entity tags of which the session must have one at the next append."""

@@ -84,6 +84,9 @@ class AppendCommand:
         idempotency_key: Key that pins the sequence number of a request without `first_seq`; kept with the first chunk
             that the request commits.
         want_document: Whether to return the running document vector too.
+        key_moves: Whether the key stands for the last request with it, not the first: a stream has one key, and of its
+            appends only the last is ever sent again. Stored chunks are such a request's only if its key says so, and
+            from the second on it has a number.
     """
 
     tenant: str
@@ -93,6 +96,7 @@ class AppendCommand:
     if_match: tuple[str, ...] | None = None
     idempotency_key: str | None = None
     want_document: bool = False
+    key_moves: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,7 @@ class AppendRun:
         self._request_digest = protocol.request_digest(digests)
         # Without a number or a key no stored chunk is this request's, whatever its content.
         self._numbered = command.first_seq is not None or command.idempotency_key is not None
+        self._may_replay = self._numbered and not command.key_moves
         self._if_match = command.if_match
         self._record: SessionRecord | None = None
         # Whether the session may have moved on since `_record` was read.
@@ -137,6 +138,10 @@ class AppendRun:
             key = await self._tools.store.key(
                 command.tenant, command.session_id, command.idempotency_key
             )
+        if command.key_moves:
+            if key is not None and command.first_seq not in {None, key.first_seq}:
+                key = None  # an earlier append's
+            self._may_replay = key is not None
         first_seq = protocol.first_seq(record, command.first_seq, key, self._request_digest)
         if key is not None:
             # The condition held when the request began to commit; what it committed is no reason to refuse the rest.
@@ -149,7 +154,7 @@ class AppendRun:
             # Own commits move the version: the condition is about the session before the request.
             decision = protocol.decide(
                 record,
-                self._kept.get(seq) if self._numbered else None,
+                self._kept.get(seq) if self._may_replay else None,
                 seq,
                 self._digests[index],
                 self._if_match if self._untouched() else None,

@@ -102,7 +102,8 @@ class KeyRecord:
     """What an `Idempotency-Key` stands for, written with its request's first commit.
 
     It stays as long as the session: a retry must not be taken for a new request once the answers are
-    no longer kept.
+    no longer kept. Only that of a stream stands for another request with each commit. A request that commits nothing,
+    because all its chunks are replays, leaves none: it had numbers, and may be sent again without.
 
     Attributes:
         key: The client's key.

@@ -169,8 +169,9 @@ class FakeEncoder(FakeStates):
         await self._gate()
         session = self.session(command.tenant, command.session_id)
         first = self._first_seq(session, command)
+        mine = not command.key_moves or session.keys.get(command.idempotency_key or "") == first
         answers = tuple(
-            self._one(session, seq, text, command.if_match if seq == first else None)
+            self._one(session, seq, text, command.if_match if seq == first else None, mine=mine)
             for seq, text in enumerate(command.chunks, start=first)
         )
         if command.idempotency_key is not None:
@@ -225,10 +226,16 @@ class FakeEncoder(FakeStates):
         return session.keys.get(command.idempotency_key or "", len(session.texts))
 
     def _one(
-        self, session: FakeSession, seq: int, text: str, if_match: tuple[str, ...] | None
+        self,
+        session: FakeSession,
+        seq: int,
+        text: str,
+        if_match: tuple[str, ...] | None,
+        *,
+        mine: bool,
     ) -> ChunkAnswer:
         expected = len(session.texts)
-        if seq < expected and session.texts[seq] == text:
+        if mine and seq < expected and session.texts[seq] == text:
             kept = session.answers[seq]
             return ChunkAnswer(
                 kept.seq, kept.embedding, kept.tokens, kept.token_start, replayed=True

@@ -8,6 +8,8 @@ import pytest
 
 from service.ports import AppendCommand, AppendResult
 from service.sessions.names import IDEMPOTENCY_KEY
+from service.sessions.retention import Retention
+from service.sessions.stores import MemoryStore
 from tests.service.api.kit import PLAIN, TEXT, events_of, post_stream
 from tests.service.api.reading_kit import ReadingApi, append, begin
 
@@ -47,12 +49,16 @@ async def test_with_first_seq_chunks_are_numbered_and_the_condition_is_about_the
 
 
 @pytest.mark.usefixtures("session")
-async def test_without_first_seq_each_append_has_a_key_and_follows_the_last_one(client, commands):
+async def test_without_first_seq_a_stream_has_a_key_and_each_append_follows_the_last_one(
+    client, commands
+):
     events_of(await post_stream(client, TEXT.encode()))
     events_of(await post_stream(client, b"More."))
-    assert {command.first_seq for command in commands} == {None}
+    assert [command.first_seq for command in commands] == [None, 1, 2, None]
     assert [command.if_match for command in commands] == [None, ("fake.1",), ("fake.2",), None]
-    assert len({command.idempotency_key for command in commands}) == 4
+    *first, last = [command.idempotency_key for command in commands]
+    assert (len({*first}), len({*first, last})) == (1, 2)
+    assert all(command.key_moves for command in commands)
     assert all(IDEMPOTENCY_KEY.fullmatch(command.idempotency_key or "") for command in commands)
 
 
@@ -148,3 +154,25 @@ async def test_a_retry_of_a_numbered_chunk_holds_no_condition_against_the_next(m
             )
         )
     assert [event["event"] for event in events] == ["chunk", "chunk", "chunk", "done"]
+
+
+async def test_a_stream_leaves_one_key_behind_however_long_it_is():
+    api = ReadingApi(retention=Retention(answers=4))
+    async with api.client() as client:
+        await begin(client)
+        # Ten in a row are alike, and every answer is asked for twice.
+        appended: Append = api.encoder.append
+
+        async def dying(command: AppendCommand) -> AppendResult:
+            first = await appended(command)
+            again = await appended(command)
+            assert again.answers[0].replayed
+            assert again.answers[0].seq == first.answers[0].seq
+            return first
+
+        api.encoder.append = dying  # type: ignore[method-assign]
+        path = "/v1/sessions/s/stream?chunk_chars=10"
+        events = events_of(await client.post(path, content=b"word word " * 50, headers=PLAIN))
+    assert isinstance(api.store, MemoryStore)
+    stored = api.store._sessions["public", "s"]
+    assert (len(events), len(stored.chunks), len(stored.keys)) == (51, 4, 1)

@@ -145,8 +145,11 @@ def command(
     if_match: tuple[str, ...] | None = None,
     key: str | None = None,
     document: bool = False,
+    moves: bool = False,
 ) -> AppendCommand:
-    return AppendCommand(TENANT, session, chunks, first, if_match, key, want_document=document)
+    return AppendCommand(
+        TENANT, session, chunks, first, if_match, key, want_document=document, key_moves=moves
+    )
 
 
 def revisit(

@@ -153,3 +153,29 @@ async def test_a_condition_holds_no_longer_against_the_request_whose_key_shows_t
     assert caught.value.extras["next_seq"] == 3
     error = await refused(bench, PreconditionFailed, "x", key="new", if_match=(etag,))
     assert error.code == "precondition_failed"
+
+
+async def test_a_key_that_moves_stands_for_the_last_request_with_it(bench):
+    request, seq = command("same", key="k", moves=True), 0
+    for seq in range(4):
+        first = await bench.append(request)
+        again = await bench.append(request)
+        assert [answer.seq for answer in (*first.answers, *again.answers)] == [seq, seq]
+        assert (first.answers[0].replayed, again.answers[0].replayed) == (False, True)
+        assert again.etag == first.etag
+        request = command("same", first=seq + 1, key="k", moves=True, if_match=(first.etag,))
+    # A stranger's equal chunk is not the request's, and the condition says so.
+    await bench.append(command("same"))
+    error = await refused(
+        bench,
+        PreconditionFailed,
+        "same",
+        first=seq + 1,
+        key="k",
+        moves=True,
+        if_match=(first.etag,),
+    )
+    assert error.extras["next_seq"] == seq + 2
+    kept = await bench.store.key(TENANT, "s", "k")
+    assert kept is not None
+    assert kept.first_seq == seq
