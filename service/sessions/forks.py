@@ -13,6 +13,7 @@ from service.sessions.codec import (
     UnsupportedState,
     decode,
     encode,
+    unread,
 )
 from service.sessions.origins import NO_TRAITS, Beginning
 from service.sessions.protocol import require_etag
@@ -61,7 +62,7 @@ class Forks:
             tenant: Owner of both.
             session_id: The parent.
             wish: Id, metadata and life of the fork; what it does not say is as its parent's.
-            at_seq: How many chunks they share; None for all.
+            at_seq: How many chunks they share; None for all, 0 for none.
             if_match: Entity tags of which the parent must have one; `*` for any, None for no condition.
 
         Raises:
@@ -75,7 +76,10 @@ class Forks:
         parent, state = await self._recovery.load(tenant, session_id)
         require_etag(parent, if_match)
         position = parent.next_seq if at_seq is None else at_seq
-        if position != parent.next_seq:
+        if position == 0:
+            # What a session is before its first chunk need not be kept to be known.
+            state = unread(len(state.document))
+        elif position != parent.next_seq:
             state = await self._kept(parent, position)
         blob = encode(state)
         chosen = replace(wish, metadata=wish.metadata or parent.metadata)
@@ -98,7 +102,7 @@ class Forks:
                 if state.shape != NO_MEMORY:
                     return state
         kept = await self._store.snapshots(parent.tenant, parent.id)
-        available = sorted({*kept, parent.next_seq} - {position})
+        available = sorted({0, *kept, parent.next_seq} - {position})
         raise Conflict(
             "snapshot_not_kept",
             f"what session {parent.id} was after {position} chunks is not kept; it can be forked after "

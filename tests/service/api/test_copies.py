@@ -75,7 +75,7 @@ async def test_a_fork_needs_no_body(client):
 async def test_a_position_that_is_not_kept_is_refused_with_those_that_are(client):
     answer = await client.post("/v1/sessions/s/fork", json={"at_seq": 3})
     problem = assert_problem(answer, 409, "snapshot_not_kept")
-    assert problem["available"] == [2, 4]
+    assert problem["available"] == [0, 2, 4]
     assert answer.headers["x-should-retry"] == "false"
 
 
