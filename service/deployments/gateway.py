@@ -60,7 +60,12 @@ class Gateway:
         )
         sweeping = Sweeper(store, self._metrics).running(sessions.sweep_seconds)
         await self._resources.enter_async_context(sweeping)
-        secret = await asyncio.to_thread(load_secret, sessions.state_secret_file, config.data_dir)
+        secret = await asyncio.to_thread(
+            load_secret,
+            sessions.state_secret_file,
+            config.data_dir,
+            shared_store=sessions.backend == "redis",
+        )
         app = create_app(
             Services(
                 encoders={model: RayEncoder(model, handle) for model, handle in encoders.items()},

@@ -6,15 +6,25 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+import structlog
+
 from service.errors import ConfigError
+
+log = structlog.get_logger(__name__)
 
 SECRET_FILE: Final = "state-secret"  # noqa: S105 - a name
 """Name of the file in the data directory where the configuration names none."""
 LEAST_BYTES: Final = 32
 
 
-def load_secret(configured: Path | None, data_dir: Path) -> bytes:
+def load_secret(configured: Path | None, data_dir: Path, *, shared_store: bool = False) -> bytes:
     """Return the secret; the default file is made if it is missing, a configured one must be there.
+
+    Args:
+        configured: The file that the configuration names, if it does.
+        data_dir: Where the default file is.
+        shared_store: Whether services on other machines may have the same sessions; of each one's own secret the log
+            says that the others refuse its state tokens.
 
     Raises:
         ConfigError: the file cannot be read or made, or holds too little.
@@ -26,6 +36,13 @@ def load_secret(configured: Path | None, data_dir: Path) -> bytes:
         secret = path.read_bytes().strip()
     except OSError as error:
         raise ConfigError(f"sessions.state_secret_file: {path}: {error}") from error
+    if configured is None and shared_store:
+        log.warning(
+            "state_secret_not_shared",
+            path=str(path),
+            hint="services on other machines with this sessions.store refuse this one's state tokens: "
+            "give all of them the same sessions.state_secret_file",
+        )
     if len(secret) < LEAST_BYTES:
         raise ConfigError(
             f"sessions.state_secret_file: {path} has {len(secret)} bytes; a secret has at least {LEAST_BYTES}"

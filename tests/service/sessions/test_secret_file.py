@@ -3,6 +3,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from structlog.testing import capture_logs
 
 from service.errors import ConfigError
 from service.sessions.secret_file import SECRET_FILE, load_secret
@@ -43,3 +44,17 @@ def test_one_that_can_be_guessed_is_refused(tmp_path):
     path.write_text("too short\n")
     with pytest.raises(ConfigError, match="9 bytes"):
         load_secret(path, tmp_path)
+
+
+def test_a_secret_of_this_machine_alone_is_worth_a_warning_where_the_store_is_shared(tmp_path):
+    path = tmp_path / "secret"
+    path.write_bytes(b"x" * 32)
+    with capture_logs() as logs:
+        load_secret(None, tmp_path)
+        load_secret(path, tmp_path, shared_store=True)
+        assert logs == []
+        secret = load_secret(None, tmp_path, shared_store=True)
+    [warning] = logs
+    assert (warning["log_level"], warning["event"]) == ("warning", "state_secret_not_shared")
+    assert "sessions.state_secret_file" in warning["hint"]
+    assert secret.decode() not in str(warning)
