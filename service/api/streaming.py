@@ -139,7 +139,7 @@ class SessionStream:
 
     def _condition(self) -> tuple[str, ...] | None:
         """Return the entity tags of which the session must have one at the next append."""
-        if self._untouched:
+        if self._untouched or self._last is None:
             return self._options.if_match
         if self._options.first_seq is not None:
             return None

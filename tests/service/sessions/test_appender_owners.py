@@ -196,7 +196,9 @@ async def replacing(bench: Bench, step: str, monkeypatch: pytest.MonkeyPatch) ->
     async def replaced(*args: Any) -> Any:
         monkeypatch.setattr(store, step, inner)
         await bench.catalog.delete(TENANT, "s")
-        await store.forget(await store.get(TENANT, "s"))
+        buried = await store.get(TENANT, "s")
+        assert buried is not None
+        assert await store.forget(buried)
         await begin_session(bench.catalog, TENANT, info, "s")
         await other.append(command("x", "y", first=0))
         return await inner(*args)

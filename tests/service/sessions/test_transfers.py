@@ -172,12 +172,14 @@ async def test_no_file_is_written_of_a_session_that_ends_meanwhile(
     bench, monkeypatch, page, replaced
 ):
     monkeypatch.setattr("service.sessions.transfers.PAGE", page)
-    inner, ended = bench.store.chunks, []
+    inner, ended = bench.store.chunks, False
 
     async def chunks(tenant, session_id, first_seq, limit):
+        nonlocal ended
         found = await inner(tenant, session_id, first_seq, limit)
         if not ended:
-            ended.append(await bench.catalog.delete(TENANT, "s"))
+            ended = True
+            await bench.catalog.delete(TENANT, "s")
             if replaced:
                 bench.store._sessions.pop((TENANT, "s"))
                 await bench.begin()
