@@ -56,10 +56,16 @@ class CircuitBreaker:
         self._failures = 0
         self._trying = False
 
-    def failed(self, now: float) -> None:
-        """Tell that a call was not answered; one that was under way when it opened prolongs nothing."""
+    def failed(self, now: float, *, silent: bool = False) -> None:
+        """Tell that a call was not answered; one that was under way when it opened prolongs nothing.
+
+        Args:
+            now: Monotonic time, seconds.
+            silent: Nothing was heard in all the time that there was. That opens it at once: whoever waited for the same
+                session meanwhile would wait as long again.
+        """
         late = self.state(now) == "open"
-        self._failures += 1
+        self._failures = max(self._failures + 1, self._most if silent else 0)
         self._trying = False
         if self._failures >= self._most and not late:
             self._closed_again_at = now + self._open_seconds

@@ -74,7 +74,7 @@ class GuardedStore(ForwardingStore):
             async with asyncio.timeout(seconds):
                 result = await work()
         except TimeoutError as error:
-            self._failed(operation)
+            self._failed(operation, silent=True)
             raise Unavailable(
                 "store_unavailable",
                 f"the session store did not answer within {seconds:g} seconds",
@@ -92,9 +92,9 @@ class GuardedStore(ForwardingStore):
         self._answered()
         return result
 
-    def _failed(self, operation: str) -> None:
+    def _failed(self, operation: str, *, silent: bool = False) -> None:
         now = self._clock()
-        self._breaker.failed(now)
+        self._breaker.failed(now, silent=silent)
         if not self._was_open and self._breaker.state(now) == "open":
             self._was_open = True
             self._observer.store_circuit(is_open=True)

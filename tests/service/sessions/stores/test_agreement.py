@@ -46,7 +46,7 @@ def apply_again(record, kept, seq, digest, if_match=None):
 def test_the_machine_finds_a_broken_replay_rule(broken):
     machine = machine_over("memory", decide=staticmethod(broken))
     with pytest.raises(AssertionError):
-        run_machine(machine, examples=200, steps=30, shrink=False)
+        run_machine(machine, examples=600, steps=30, shrink=False)
 
 
 def test_the_machine_finds_a_store_that_forgets_the_condition(monkeypatch):
