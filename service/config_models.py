@@ -40,9 +40,10 @@ class EngineConfig(_Frozen):
     step_tokens: int = Field(default=2048, ge=256)
     """Most tokens packed into one forward pass."""
     queue_tokens: int = Field(default=262_144, ge=256)
-    """Most tokens waiting; more are refused with 503 `overloaded`, but for short requests, no longer than a step."""
+    """Most tokens waiting; more are refused with 503 `overloaded`, but for short requests, no longer than a step, of
+    which twice as many may wait, and for one that is larger by itself."""
     round_seconds: float = Field(default=6.0, gt=0, le=600)
-    """Longest time that a short request should have to wait, for a segment of each other that waits; when those ahead
+    """Longest time that a short request should have to wait, for all other short ones and a turn of each long one; when those ahead
     of it take longer, it is refused, too."""
     threads: int | None = Field(default=None, ge=1)
     """Torch threads of a replica; default: all cores of the machine."""

@@ -13,7 +13,8 @@
     ├── Unauthorized        401 invalid_api_key
     ├── RateLimited         429 rate_limited
     ├── Unavailable         503 overloaded, draining, store_unavailable, model_unavailable, model_failed
-    │   └── OutcomeUnknown      outcome_unknown
+    │   ├── OutcomeUnknown      outcome_unknown
+    │   └── RoundFull           overloaded, where the next round of forward passes is full
     ├── OutOfStorage        507 out_of_storage
     └── InternalError       500 internal_error
 
@@ -172,6 +173,10 @@ class OutcomeUnknown(Unavailable):
     """Something of this call may have been done, and sending it again would do that twice: look first."""
 
     retry_after_s = None
+
+
+class RoundFull(Unavailable):
+    """So much runs before anything that comes now that the model would refuse the smallest request, too."""
 
 
 class OutOfStorage(ServiceError):

@@ -72,7 +72,7 @@ class Engine:
         self.step_tokens = step_tokens
         self._admission = Admission(step_tokens, queue_tokens, round_s)
         self._observer = observer
-        self._queue: FairQueue[_Waiting] = FairQueue()
+        self._queue: FairQueue[_Waiting] = FairQueue(step_tokens)
         self._work = asyncio.Event()
         # One compute thread: torch uses all cores inside it, and two forwards at once would fight over them.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")

@@ -3,69 +3,110 @@
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 ItemT = TypeVar("ItemT")
 
 
+_TURNS_OF_A_STEP: Final = 8
+"""Turns that a step has room for; a job of small items has many of them in one, or it would wait for many rounds."""
+
+
 @dataclass(eq=False)
 class Job(Generic[ItemT]):
-    """Independent items of one request, each with its cost in tokens."""
+    """Independent items of one request, each with its cost in tokens.
+
+    Attributes:
+        items: What waits of it.
+        tokens: Cost of that.
+        short: Whether it came with no more than a step.
+        round_tokens: What it adds to a round.
+    """
 
     items: deque[tuple[ItemT, int]] = field(default_factory=deque)
+    tokens: int = 0
+    short: bool = False
+    round_tokens: int = 0
 
 
 class FairQueue(Generic[ItemT]):
-    """Jobs take turns: a step takes one item of each waiting job, and goes round until the budget is spent.
+    """Jobs take turns: a step takes an item of each waiting job, or several small ones, until the budget is spent.
 
-    A short query therefore rides in the next step however many segments a bulk upload before it has waiting.
+    A short query therefore rides in one of the next steps however many segments a bulk upload before it has waiting.
+
+    Args:
+        short_tokens: Most tokens of a step; a job of no more is short.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, short_tokens: int) -> None:
+        self._short_tokens = short_tokens
+        self._turn_tokens = short_tokens // _TURNS_OF_A_STEP
         self._jobs: deque[Job[ItemT]] = deque()
         self.tokens = 0
         """Tokens of all waiting items."""
         self.round_tokens = 0
-        """Tokens of the next item of each job: what can run before an item that comes now."""
+        """Tokens that short jobs came with, and of the next turn of each long one: what can run before one that comes."""
 
     def __bool__(self) -> bool:
         return bool(self._jobs)
 
     def add(self, items: Sequence[tuple[ItemT, int]]) -> Job[ItemT]:
         """Queue a job: its items and their costs in tokens."""
-        job = Job(deque(items))
-        self.tokens += sum(cost for _, cost in items)
+        tokens = sum(cost for _, cost in items)
+        job = Job(deque(items), tokens, tokens <= self._short_tokens)
         if items:
-            self.round_tokens += items[0][1]
+            self.tokens += tokens
+            job.round_tokens = tokens if job.short else 0
+            self.round_tokens += job.round_tokens
+            self._count(job)
             self._jobs.append(job)
         return job
 
     def cancel(self, job: Job[ItemT]) -> None:
         """Forget what still waits of a job; what a step has taken is not affected."""
-        self.tokens -= sum(cost for _, cost in job.items)
-        self.round_tokens -= _next_cost(job)
+        if not job.items:
+            return  # all of it was taken: it waits no more, and is not searched for
+        self.tokens -= job.tokens
         job.items.clear()
-        if job in self._jobs:
-            self._jobs.remove(job)
+        job.tokens = 0
+        self._count(job)
+        self._jobs.remove(job)
 
     def take(self, budget: int) -> list[ItemT]:
         """Take the next step's items: at least one if any waits, and no more tokens than `budget` beyond the first."""
         step: list[ItemT] = []
-        while self._jobs:
-            job = self._jobs[0]
-            item, cost = job.items[0]
-            if step and cost > budget:
-                break
-            budget -= cost
-            self.tokens -= cost
-            job.items.popleft()
-            self.round_tokens += _next_cost(job) - cost
-            step.append(item)
-            self._jobs.rotate(-1)
-            if not job.items:
-                self._jobs.remove(job)
+        while self._jobs and (not step or self._jobs[0].items[0][1] <= budget):
+            job = self._jobs.popleft()
+            turn = self._turn(job, budget)
+            spent = sum(cost for _, cost in turn)
+            budget -= spent
+            self.tokens -= spent
+            job.tokens -= spent
+            self._count(job)
+            step += [item for item, _ in turn]
+            if job.items and spent + job.items[0][1] <= self._turn_tokens:
+                self._jobs.appendleft(
+                    job
+                )  # the step is full before its turn is over: it begins the next one
+            elif job.items:
+                self._jobs.append(job)
         return step
 
+    def _turn(self, job: Job[ItemT], budget: int) -> list[tuple[ItemT, int]]:
+        """Take an item, and more while they are within a turn and the budget."""
+        turn = [job.items.popleft()]
+        room = min(self._turn_tokens, budget) - turn[0][1]
+        while job.items and job.items[0][1] <= room:
+            turn.append(job.items.popleft())
+            room -= turn[-1][1]
+        return turn
 
-def _next_cost(job: Job[ItemT]) -> int:
-    return job.items[0][1] if job.items else 0
+    def _count(self, job: Job[ItemT]) -> None:
+        """Count what a job adds to a round, after it has changed."""
+        before = job.round_tokens
+        if not job.items:
+            job.round_tokens = 0
+        elif not job.short:
+            job.round_tokens = max(job.items[0][1], self._turn_tokens)
+        # A short one adds all it came with until it is done: counted less, it would wait for too many that come later.
+        self.round_tokens += job.round_tokens - before
