@@ -1,8 +1,7 @@
 """A served model behind a Ray Serve handle, as the HTTP layer wants to see it."""
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -10,7 +9,8 @@ from ray.exceptions import RayActorError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
 
-from service.errors import OUTCOME_UNKNOWN, OutcomeUnknown, Unavailable
+from service.deployments.refusals import Refusals
+from service.errors import OUTCOME_UNKNOWN, OutcomeUnknown, RoundFull, Unavailable
 from service.failpoints import reach
 from service.ports import (
     AppendCommand,
@@ -42,8 +42,8 @@ class Patience:
         short: For an answer that needs no computing (`info`, `check`).
         between_pings: How long a computation may run before its model is asked if it lives.
         silence: How long a model may fail to answer pings before the call is given up.
-        overload: How long work is refused without asking after the model refused some: asking costs more than a
-            short forward pass. 0 where other replicas may have room.
+        overload: How long forward passes are refused without asking after the model had no room for any: asking
+            costs more than a short one. 0 where other replicas may have room.
     """
 
     short: float = 4.0
@@ -75,7 +75,7 @@ class RayEncoder:
         self._handle = handle
         self._patience = patience or Patience()
         self._info: ModelInfo | None = None
-        self._refusal: tuple[float, Unavailable] | None = None
+        self._refusals = Refusals(self._patience.overload)
 
     async def info(self) -> ModelInfo:
         """Describe the model; asked once, since it cannot change while the service runs."""
@@ -88,25 +88,22 @@ class RayEncoder:
     async def embed(self, texts: Sequence[str], *, truncate: bool) -> EmbedResult:
         """Encode texts; tried again once if the replica dies, since nothing is changed by it."""
         batch = list(texts)
-        return await self._call(
-            lambda: self._handle.embed.remote(batch, truncate=truncate), repeatable=True
-        )
+        return await self._forward(lambda: self._handle.embed.remote(batch, truncate=truncate))
 
     async def encode(self, texts: Sequence[str], *, truncate: bool) -> EncodeResult:
         """Encode texts with all their tokens; tried again once as `embed` is."""
         batch = list(texts)
-        return await self._call(
-            lambda: self._handle.encode.remote(batch, truncate=truncate), repeatable=True
-        )
+        return await self._forward(lambda: self._handle.encode.remote(batch, truncate=truncate))
 
     async def tokenize(self, texts: Sequence[str]) -> TokenizeResult:
         """Find the tokens of texts; tried again once as `embed` is."""
         batch = list(texts)
-        return await self._call(lambda: self._handle.tokenize.remote(batch), repeatable=True)
+        return await self._call(lambda: self._handle.tokenize.remote(batch))
 
     async def inspect(self, command: AttentionCommand) -> AttentionResult:
         """Show how a short text is attended to; tried again once as `embed` is."""
-        return await self._call(lambda: self._handle.inspect.remote(command), repeatable=True)
+        call = self._call if command.context is None else self._forward  # a text alone runs aside
+        return await call(lambda: self._handle.inspect.remote(command))
 
     async def append(self, command: AppendCommand) -> AppendResult:
         """Read chunks into a session, on the replica that has its state in memory.
@@ -120,7 +117,7 @@ class RayEncoder:
         owner = self._owner(command)
         repeatable = command.first_seq is not None or command.idempotency_key is not None
         reach("gateway.forward")
-        result: AppendResult = await self._call(
+        result: AppendResult = await self._forward(
             lambda: owner.append.remote(command), repeatable=repeatable
         )
         reach("gateway.answer")
@@ -129,25 +126,25 @@ class RayEncoder:
     async def revisit(self, command: RevisitCommand) -> RevisitResult:
         """Look at chunks again, on the same replica; tried again once, since completing twice is completing once."""
         owner = self._owner(command)
-        return await self._call(lambda: owner.revisit.remote(command), repeatable=True)
+        return await self._forward(lambda: owner.revisit.remote(command))
 
     async def query(self, command: QueryCommand) -> QueryResult:
         """Ask a session, on the same replica; tried again once as `embed` is."""
         owner = self._owner(command)
-        return await self._call(lambda: owner.query.remote(command), repeatable=True)
+        return await self._forward(lambda: owner.query.remote(command))
 
     async def read(self, command: ReadCommand) -> ReadResult:
         """Read chunks into a state that the caller keeps, on any replica; tried again once as `embed` is."""
-        return await self._call(lambda: self._handle.read.remote(command), repeatable=True)
+        return await self._forward(lambda: self._handle.read.remote(command))
 
     async def verify(self, state: bytes) -> None:
         """Check that a state is one of this model's, on any replica; tried again once as `embed` is."""
-        await self._call(lambda: self._handle.verify.remote(state), repeatable=True)
+        await self._forward(lambda: self._handle.verify.remote(state))
 
     async def memory(self, command: MemoryCommand) -> MemoryResult:
         """Describe a session's memory, on the replica that has it; tried again once as `embed` is."""
         owner = self._owner(command)
-        return await self._call(lambda: owner.memory.remote(command), repeatable=True)
+        return await self._call(lambda: owner.memory.remote(command))
 
     async def check(self) -> None:
         """Run a real forward pass and a store round trip on one replica."""
@@ -159,19 +156,20 @@ class RayEncoder:
         """Return a handle whose calls go to the replica that has the session's state in memory."""
         return self._handle.options(session_id=f"{command.tenant}/{command.session_id}")
 
-    async def _call(self, start: Callable[[], Awaitable[Result]], *, repeatable: bool) -> Result:
-        """Call a model; one that has just refused work is not asked."""
-        if self._refusal is not None and time.monotonic() < self._refusal[0]:
-            raise Unavailable(*self._refusal[1].args)
+    async def _forward(
+        self, start: Callable[[], Awaitable[Result]], *, repeatable: bool = True
+    ) -> Result:
+        """Call a model for what needs a forward pass; one that has just had no room for any is not asked."""
+        self._refusals.repeat()
         try:
-            return await self._called(start, repeatable=repeatable)
-        except Unavailable as error:
-            if error.code == "overloaded":
-                bare = Unavailable(error.code, error.detail, extras=_retry_only(error.extras))
-                self._refusal = (time.monotonic() + self._patience.overload, bare)
+            return await self._call(start, repeatable=repeatable)
+        except RoundFull as error:
+            self._refusals.remember(error)
             raise
 
-    async def _called(self, start: Callable[[], Awaitable[Result]], *, repeatable: bool) -> Result:
+    async def _call(
+        self, start: Callable[[], Awaitable[Result]], *, repeatable: bool = True
+    ) -> Result:
         try:
             return await self._watched(start())
         except (RayActorError, _FellSilent) as error:
@@ -239,11 +237,6 @@ class RayEncoder:
             "model_unavailable",
             f"model {self._model!r} does not answer: it is starting, being replaced, or has failed to load",
         )
-
-
-def _retry_only(extras: Mapping[str, Any]) -> dict[str, Any]:
-    """Keep of a refusal what holds for other requests, too: not how far this one came."""
-    return {name: value for name, value in extras.items() if name == "retry_after_s"}
 
 
 async def _result(response: Awaitable[Result]) -> Result:

@@ -8,12 +8,13 @@ from ray.serve.exceptions import BackPressureError
 from ray.serve.handle import DeploymentHandle
 
 from service.deployments.ports import Patience, RayEncoder
-from service.errors import Conflict, OutcomeUnknown, ServiceError, Unavailable
+from service.errors import Conflict, OutcomeUnknown, RoundFull, ServiceError, Unavailable
 from service.ports import (
     AppendCommand,
     AppendResult,
     AttentionCommand,
     EmbedResult,
+    MemoryCommand,
     ModelInfo,
     QueryCommand,
     RevisitCommand,
@@ -213,13 +214,16 @@ async def test_check_passes_and_fails() -> None:
 
 
 async def refuses(*_: Any, **__: Any) -> None:
-    raise Unavailable("overloaded", "full", extras={"retry_after_s": 3, "next_seq": 7})
+    raise RoundFull("overloaded", "full", extras={"retry_after_s": 3, "next_seq": 7})
 
 
-async def test_a_model_that_refused_work_is_not_asked_again_at_once() -> None:
-    handle = FakeHandle(embed=refuses)
-    patience = Patience(overload=0.2)
-    port = RayEncoder("m", cast("DeploymentHandle[Any]", handle), patience)
+def holding_back(**scripts: Script) -> tuple[RayEncoder, FakeHandle]:
+    handle = FakeHandle(**scripts)
+    return RayEncoder("m", cast("DeploymentHandle[Any]", handle), Patience(overload=0.2)), handle
+
+
+async def test_a_model_that_has_no_room_is_not_asked_again_at_once() -> None:
+    port, handle = holding_back(embed=refuses)
     with pytest.raises(Unavailable) as first:
         await port.embed(["a"], truncate=False)
     assert first.value.extras == {"retry_after_s": 3, "next_seq": 7}
@@ -230,6 +234,38 @@ async def test_a_model_that_refused_work_is_not_asked_again_at_once() -> None:
     handle.scripts["embed"] = dies(0, EMBEDDED)
     await asyncio.sleep(0.25)
     assert await port.embed(["a"], truncate=False) is EMBEDDED
+
+
+async def busy_aside(*_: Any, **__: Any) -> None:
+    raise Unavailable("overloaded", "Too many requests look at memories; try again.")
+
+
+async def test_a_refusal_of_one_kind_or_size_says_nothing_of_other_requests() -> None:
+    port, _ = holding_back(inspect=busy_aside, memory=busy_aside, embed=dies(0, EMBEDDED))
+    for call in (port.inspect(AttentionCommand("a")), port.memory(MemoryCommand("t", "s"))):
+        with pytest.raises(Unavailable):
+            await call
+        assert await port.embed(["a"], truncate=False) is EMBEDDED
+
+
+async def test_what_needs_no_forward_pass_is_asked_of_a_model_that_has_no_room() -> None:
+    result = object()
+    port, handle = holding_back(
+        embed=refuses, tokenize=dies(0, result), inspect=dies(0, result), memory=dies(0, result)
+    )
+    with pytest.raises(Unavailable):
+        await port.embed(["a"], truncate=False)
+    asked: list[object] = [
+        await port.tokenize(["a"]),
+        await port.inspect(AttentionCommand("a")),
+        await port.memory(MemoryCommand("t", "s")),
+    ]
+    assert asked == [result] * 3
+    with pytest.raises(RoundFull):
+        await port.inspect(AttentionCommand("a", context="b"))
+    with pytest.raises(RoundFull):
+        await port.query(QueryCommand("t", "s", ("a",)))
+    assert handle.count("inspect") == 1
 
 
 async def test_where_there_are_other_replicas_they_are_asked() -> None:
