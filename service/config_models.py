@@ -43,7 +43,7 @@ class EngineConfig(_Frozen):
     """Most tokens waiting; more are refused with 503 `overloaded`, but for short requests, no longer than a step, of
     which twice as many may wait, and for one that is larger by itself."""
     round_seconds: float = Field(default=6.0, gt=0, le=600)
-    """Longest time that a short request should have to wait, for all other short ones and a turn of each long one; when those ahead
-    of it take longer, it is refused, too."""
+    """Longest time that a short request should have to wait, for all other short ones and a turn of each long one; when
+    those ahead of it take longer, it is refused, too."""
     threads: int | None = Field(default=None, ge=1)
     """Torch threads of a replica; default: all cores of the machine."""

@@ -15,7 +15,8 @@ class ReplicaRange(FrozenSection):
     max: int = Field(ge=1, le=256)
     """Most processes."""
     queued_tokens: int = Field(default=8192, ge=256)
-    """Tokens that may wait for each process; while more do, processes are added."""
+    """Tokens that may wait for each process, a request counting with one step; while more do, or many are refused,
+    processes are added."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

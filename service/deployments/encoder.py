@@ -1,8 +1,10 @@
 """The replica that serves one model."""
 
 import asyncio
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 import structlog
 from ray import serve
@@ -12,7 +14,7 @@ from service.config import ServiceConfig
 from service.config_models import ModelConfig
 from service.deployments.logs import configure_logs
 from service.deployments.reviving import until_loaded
-from service.deployments.scaling import BUSY, QUEUED_TOKENS, BusyShare
+from service.deployments.scaling import BUSY, QUEUED_TOKENS, REFUSED, Share
 from service.errors import ModelLoadError
 from service.ports import (
     AppendCommand,
@@ -32,6 +34,9 @@ from service.ports import (
     RevisitResult,
     TokenizeResult,
 )
+
+if TYPE_CHECKING:
+    from service.encoder_node import EncoderNode, FailedNode
 
 log = structlog.get_logger(__name__)
 
@@ -56,7 +61,7 @@ class Encoder:
         failpoints.enable(config.failpoints)
         self._name = replica_name()
         self._failure: str | None = None
-        self._busy = BusyShare(lambda: self._node.busy_s)
+        self._busy, self._refused = shares(lambda: self._node)
         self._node: EncoderNode | FailedNode
         self._reviving: asyncio.Task[None] | None = None
         try:
@@ -144,9 +149,16 @@ class Encoder:
         """Return this replica's name and metrics."""
         return self._name, self._node.exposition()
 
-    def record_autoscaling_stats(self) -> dict[str, float]:
-        """Report what the number of replicas is decided by; Ray Serve asks where it may change."""
-        return {QUEUED_TOKENS: float(self._node.queued_tokens), BUSY: self._busy.share()}
+    async def record_autoscaling_stats(self) -> dict[str, float]:
+        """Report what the number of replicas is decided by; Ray Serve asks where it may change.
+
+        A coroutine, so that it runs where the queue changes.
+        """
+        return {
+            QUEUED_TOKENS: float(self._node.divisible_tokens),
+            REFUSED: self._refused.share(),
+            BUSY: self._busy.share(),
+        }
 
     async def __del__(self) -> None:
         """Stop; Ray Serve awaits this before it ends a replica."""
@@ -158,6 +170,14 @@ class Encoder:
             self._reviving.cancel()
             await asyncio.gather(self._reviving, return_exceptions=True)
         await self._node.stop()
+
+
+def shares(node: Callable[[], "EncoderNode | FailedNode"]) -> tuple[Share, Share]:
+    """Return the share of its time that a node is busy, and the share of the tokens asked for that it refuses."""
+    return (
+        Share(lambda: node().busy_s, time.monotonic, time.monotonic()),
+        Share(lambda: node().refused_tokens, lambda: node().asked_tokens),
+    )
 
 
 def replica_name() -> str:

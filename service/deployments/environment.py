@@ -18,8 +18,6 @@ FLAGS: Mapping[str, str] = {
     "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(64 * 1024**2),
     # Serve's own log goes to files in the run directory; what a user should read, replicas log themselves.
     "RAY_SERVE_LOG_TO_STDERR": "0",
-    # How often replicas say how much waits for them; after Ray's 10 seconds a burst is old news.
-    "RAY_SERVE_REPLICA_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "2",
     # Ray's default of 15 lets any other process on the machine starve the replicas.
     "RAY_worker_niceness": "0",
     "RAY_USAGE_STATS_ENABLED": "0",

@@ -31,7 +31,9 @@ class FailedNode:
         reason: Why it could not be loaded.
     """
 
-    queued_tokens: Final = 0
+    divisible_tokens: Final = 0
+    asked_tokens: Final = 0
+    refused_tokens: Final = 0
     busy_s: Final = 0.0
     """What no model has to do, and has done."""
 

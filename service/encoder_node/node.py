@@ -236,9 +236,19 @@ class EncoderNode:
             await self._store.ping()
 
     @property
-    def queued_tokens(self) -> int:
-        """Tokens that wait for a forward pass."""
-        return self._engine.queued_tokens
+    def divisible_tokens(self) -> int:
+        """Tokens that wait for a forward pass, of each request no more than one of them holds."""
+        return self._engine.divisible_tokens
+
+    @property
+    def asked_tokens(self) -> int:
+        """Tokens that were to be let in to wait so far."""
+        return self._engine.asked_tokens
+
+    @property
+    def refused_tokens(self) -> int:
+        """Those of them that were not."""
+        return self._engine.refused_tokens
 
     @property
     def busy_s(self) -> float:

@@ -80,13 +80,27 @@ class Engine:
         self._stopping = False
         self.last_step_at = float("-inf")
         """`time.monotonic()` of the last step that succeeded."""
-        self.busy_s = 0.0
-        """Seconds spent in steps so far."""
+        self._busy_s = 0.0
+        self._begun: float | None = None
+        self.asked_tokens = 0
+        """Tokens that were to be let in so far."""
+        self.refused_tokens = 0
+        """Those of them that were not."""
+
+    @property
+    def busy_s(self) -> float:
+        """Seconds spent in steps so far, with what the running one has taken."""
+        return self._busy_s + (0.0 if self._begun is None else time.monotonic() - self._begun)
 
     @property
     def queued_tokens(self) -> int:
         """Tokens waiting for a step."""
         return self._queue.tokens
+
+    @property
+    def divisible_tokens(self) -> int:
+        """Tokens waiting, of each job no more than a step: what more engines would share, for no job has two."""
+        return self._queue.tokens_up_to(self.step_tokens)
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.create_task(self._run(), name="engine")
@@ -160,7 +174,13 @@ class Engine:
     def _admit(self, costs: Sequence[int]) -> None:
         if self._stopping:
             raise _stopping()
-        self._admission.admit(costs, self._queue.tokens, self._queue.round_tokens)
+        tokens = sum(costs)
+        self.asked_tokens += tokens
+        try:
+            self._admission.admit(costs, self._queue.tokens, self._queue.round_tokens)
+        except Unavailable:
+            self.refused_tokens += tokens
+            raise
 
     async def _enqueue(
         self,
@@ -194,7 +214,7 @@ class Engine:
                 await self._work.wait()
 
     async def _step(self, step: list[_Waiting]) -> None:
-        begun = time.monotonic()
+        begun = self._begun = time.monotonic()
         loop = asyncio.get_running_loop()
         try:
             results = await loop.run_in_executor(self._thread, self._forward, step, begun)
@@ -206,8 +226,10 @@ class Engine:
                         InternalError("internal_error", "The forward pass failed.")
                     )
             return
+        finally:
+            self._begun = None
+            self._busy_s += time.monotonic() - begun
         self.last_step_at = time.monotonic()
-        self.busy_s += self.last_step_at - begun
         tokens = sum(result.tokens for result in results)
         self._admission.ran(tokens, self.last_step_at - begun)
         self._observer.batch(tokens, len(step))

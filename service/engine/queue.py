@@ -45,10 +45,14 @@ class FairQueue(Generic[ItemT]):
         self.tokens = 0
         """Tokens of all waiting items."""
         self.round_tokens = 0
-        """Tokens that short jobs came with, and of the next turn of each long one: what can run before one that comes."""
+        """Tokens that short jobs came with, and of the next turn of each long one: what can run before a new one."""
 
     def __bool__(self) -> bool:
         return bool(self._jobs)
+
+    def tokens_up_to(self, most: int) -> int:
+        """Return the tokens that wait, counting no more than `most` of each job."""
+        return sum(min(job.tokens, most) for job in self._jobs)
 
     def add(self, items: Sequence[tuple[ItemT, int]]) -> Job[ItemT]:
         """Queue a job: its items and their costs in tokens."""

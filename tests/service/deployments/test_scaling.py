@@ -11,10 +11,13 @@ from ray.serve.config import AutoscalingContext, AutoscalingPolicy
 from service.config import load_config
 from service.config_models import ModelConfig
 from service.config_replicas import ReplicaRange
+from service.deployments import encoder
 from service.deployments.application import build_application
 from service.deployments.scaling import (
-    BusyShare,
+    REPORT_SECONDS,
     QueuedTokensPolicy,
+    Reports,
+    Share,
     replica_options,
     wanted_replicas,
 )
@@ -23,8 +26,12 @@ from service.errors import ConfigError
 MOST = 1000
 
 
+def wanted(queued, busy, replicas, refused=()) -> int:
+    return wanted_replicas(Reports(queued, refused, busy), replicas, MOST)
+
+
 @pytest.mark.parametrize(
-    ("queued", "busy", "replicas", "wanted"),
+    ("queued", "busy", "replicas", "number"),
     [
         ([0], [0.0], 1, 1),
         ([1000], [1.0], 1, 1),
@@ -34,27 +41,52 @@ MOST = 1000
         ([0, 0], [0.9, 0.9], 2, 2),  # nothing waits, and yet both are needed
         ([0, 0], [0.4, 0.4], 2, 2),
         ([0, 0], [0.4, 0.2], 2, 1),
+        ([1000, 0], [0.4, 0.2], 2, 1),
+        ([1000, 1], [0.4, 0.2], 2, 2),  # one alone would soon have another come
         ([0, 0, 0, 0], [0.0] * 4, 4, 3),  # one by one
         ([5000], [1.0], 2, 2),  # the second one has only begun to start
         ([0, 0, 0], [0.0] * 3, 2, 2),  # one is about to go
         ([], [], 3, 3),
     ],
 )
-def test_what_waits_brings_replicas_and_idleness_takes_them(queued, busy, replicas, wanted):
-    assert wanted_replicas(queued, busy, replicas, MOST) == wanted
+def test_what_waits_brings_replicas_and_idleness_takes_them(queued, busy, replicas, number):
+    assert wanted(queued, busy, replicas) == number
 
 
-@given(st.lists(st.tuples(st.floats(0, 1e7), st.floats(0, 1)), min_size=1, max_size=30))
+@pytest.mark.parametrize(
+    ("refused", "number"),
+    [
+        ([0.0, 0.0, 0.0, 0.0], 3),
+        ([0.02, 0.02, 0.02, 0.02], 3),  # a burst's
+        ([0.1, 0.0, 0.0, 0.0], 5),
+        ([0.2, 0.2, 0.2, 0.2], 5),
+        ([0.4, 0.4, 0.4, 0.4], 7),
+        ([0.9, 0.9, 0.9, 0.9], 8),  # never more than twice as many at once
+    ],
+)
+def test_what_is_refused_brings_replicas_though_little_waits(refused, number):
+    assert wanted([100] * 4, [0.1] * 4, 4, refused) == number
+
+
+def test_what_waits_and_what_is_refused_do_not_add_up():
+    assert wanted([1400] * 4, [1.0] * 4, 4, [0.1] * 4) == 6
+
+
+@given(
+    st.lists(
+        st.tuples(st.floats(0, 1e7), st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=30
+    )
+)
 def test_a_step_is_at_most_double_or_one_less(loads):
-    queued, busy = zip(*loads, strict=True)
-    wanted = wanted_replicas(queued, busy, len(loads), MOST)
-    assert max(1, len(loads) - 1) <= wanted <= 2 * len(loads)
+    queued, busy, refused = zip(*loads, strict=True)
+    assert max(1, len(loads) - 1) <= wanted(queued, busy, len(loads), refused) <= 2 * len(loads)
 
 
-@given(st.floats(0, 1), st.integers(2, 50))
-def test_whoever_goes_is_not_missed(busy, replicas):
-    if wanted_replicas([0.0] * replicas, [busy] * replicas, replicas, MOST) < replicas:
+@given(st.floats(0, 1), st.floats(0, 2 * MOST), st.integers(2, 50))
+def test_whoever_goes_is_not_missed(busy, queued, replicas):
+    if wanted([queued] * replicas, [busy] * replicas, replicas) < replicas:
         assert busy * replicas / (replicas - 1) < 0.7
+        assert queued * replicas <= MOST * (replicas - 1)
 
 
 def test_steady_work_settles():
@@ -65,9 +97,7 @@ def test_steady_work_settles():
         for _ in range(40):
             queue = max(0.0, queue + (2.5 - replicas) * 2000)
             busy = min(1.0, 2.5 / replicas) if queue == 0 else 1.0
-            replicas = wanted_replicas(
-                [queue / replicas] * replicas, [busy] * replicas, replicas, MOST
-            )
+            replicas = wanted([queue / replicas] * replicas, [busy] * replicas, replicas)
             seen.append(replicas)
         assert len(set(seen[-10:])) == 1
         assert seen[-1] in {3, 4}
@@ -82,7 +112,9 @@ def context(target: int, metrics: dict[str, dict[str, float]] | None) -> Autosca
 
 def test_the_policy_reads_what_replicas_report():
     policy = QueuedTokensPolicy(most_queued=MOST)
-    metrics = {"queued_tokens": {"a": 3000.0}, "busy": {"a": 1.0}}
+    metrics = {"queued_tokens": {"a": 3000.0}, "refused": {"a": 0.0}, "busy": {"a": 1.0}}
+    assert policy(context(1, metrics)) == (2, {})
+    metrics = {"queued_tokens": {"a": 0.0}, "refused": {"a": 0.5}, "busy": {"a": 1.0}}
     assert policy(context(1, metrics)) == (2, {})
     assert policy(context(1, None)) == (1, {})
 
@@ -93,6 +125,8 @@ def test_ray_takes_the_policy_as_it_is():
     )
     scaling = options["autoscaling_config"]
     assert (scaling.min_replicas, scaling.max_replicas) == (2, 5)
+    # Replicas of Ray 2.60 push at this interval, whatever the environment says.
+    assert scaling.metrics_interval_s == REPORT_SECONDS < scaling.look_back_period_s
     # What its controller does with it, in a process of its own.
     shipped = AutoscalingPolicy.from_serialized_policy_def(
         scaling.policy.model_dump(), scaling.policy.get_serialized_policy_def()
@@ -106,16 +140,38 @@ def test_a_number_is_a_number():
     assert replica_options(ModelConfig(id="a", attention="a", replicas=3)) == {"num_replicas": 3}
 
 
-def test_the_busy_share_is_since_the_last_question():
+def test_a_share_is_since_the_last_question():
     busy, now = 0.0, 10.0
-    share = BusyShare(lambda: busy, lambda: now)
+    share = Share(lambda: busy, lambda: now, now)
     assert share.share() == 0.0
     busy, now = 1.0, 14.0
     assert share.share() == 0.25
     now = 15.0
     assert share.share() == 0.0
-    busy, now = 9.0, 16.0  # a step that took longer than the time since
+    assert share.share() == 0.0
+    busy, now = 9.0, 16.0  # the clocks are read one after the other
     assert share.share() == 1.0
+
+
+async def test_a_replica_reports_what_its_node_says(monkeypatch: pytest.MonkeyPatch):
+    now = 10.0
+    monkeypatch.setattr(encoder, "time", SimpleNamespace(monotonic=lambda: now))
+    node: Any = SimpleNamespace(divisible_tokens=7, asked_tokens=100, refused_tokens=25, busy_s=3.0)
+    replica: Any = SimpleNamespace(_node=node)
+    replica._busy, replica._refused = encoder.shares(lambda: node)
+    now = 14.0
+    stats = await encoder.Encoder.record_autoscaling_stats(replica)
+    assert stats == {"queued_tokens": 7.0, "refused": 0.25, "busy": 0.75}
+
+
+def test_an_application_has_the_interval():
+    config = load_config(
+        models=[{"id": "a", "attention": "causal", "replicas": {"max": 2}}], port=1
+    )
+    gateway: Any = build_application(config)
+    served = gateway._bound_deployment.init_args[1]["a"]
+    scaling = served._bound_deployment._deployment_config.autoscaling_config
+    assert scaling.metrics_interval_s == REPORT_SECONDS
 
 
 def model(replicas: str) -> str:

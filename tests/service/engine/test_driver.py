@@ -138,6 +138,41 @@ async def test_too_much_waiting_is_refused_at_once_and_the_rest_runs(
     assert engine.queued_tokens == 0
 
 
+async def test_a_running_step_is_busy_time(engine: Engine, encoder: Encoder):
+    await engine.submit([segment(2)], encoder.empty_memory())
+    before, gate = engine.busy_s, Gate(encoder)
+    running = asyncio.create_task(engine.submit([segment(2)], encoder.empty_memory()))
+    await asyncio.sleep(0.1)
+    during = engine.busy_s
+    assert during - before > 0.05
+    gate.open.set()
+    await running
+    after = engine.busy_s
+    assert after >= during
+    await asyncio.sleep(0.02)
+    assert engine.busy_s == after
+
+
+async def test_a_failed_step_was_busy_time(engine: Engine, encoder: Encoder):
+    with pytest.raises(InternalError):
+        await engine.submit([segment(10_000)], encoder.empty_memory())
+    assert engine.busy_s > 0
+
+
+async def test_what_is_asked_and_refused_is_counted(engine: Engine, encoder: Encoder):
+    gate, empty = Gate(encoder), encoder.empty_memory()
+    running = asyncio.create_task(engine.submit([segment(2)] * 20, empty))
+    await asyncio.sleep(0.05)
+    waiting = asyncio.create_task(engine.submit([segment(2)] * 20, empty))
+    await asyncio.sleep(0.05)
+    assert engine.divisible_tokens < engine.queued_tokens
+    with pytest.raises(Unavailable):
+        await engine.submit([segment(*range(2, 48))], empty)
+    assert (engine.asked_tokens, engine.refused_tokens) == (60 + 60 + 48, 48)
+    gate.open.set()
+    await asyncio.gather(running, waiting)
+
+
 async def test_a_cancelled_request_leaves_the_queue(engine: Engine, encoder: Encoder):
     gate, empty = Gate(encoder), encoder.empty_memory()
     running = asyncio.create_task(engine.submit([segment(2)], empty))

@@ -59,6 +59,16 @@ def test_a_round_is_all_of_a_short_job_and_the_next_turn_of_a_long_one():
     assert queue.round_tokens == 0
 
 
+def test_one_job_counts_no_more_than_can_be_divided():
+    queue: FairQueue[str] = FairQueue(STEP)
+    queue.add(job("a", [10] * 100))
+    queue.add(job("b", [10, 5]))
+    assert queue.tokens_up_to(STEP) == 25 + 15
+    queue.take(10)
+    assert queue.tokens_up_to(STEP) == 25 + 15
+    assert queue.tokens_up_to(5000) == queue.tokens == 1005
+
+
 def test_cancelling_forgets_what_waits():
     queue: FairQueue[str] = FairQueue(STEP)
     cancelled = queue.add(job("a", [10, 10]))
