@@ -43,4 +43,8 @@ async def until_loaded(
         except (ModelLoadError, ConfigError, Unavailable) as error:
             log.info("model_still_failed", reason=str(error))
             failed(str(error))
+        except Exception as error:
+            # A bug, or a library's own error: the task would end unseen, and the model never come back.
+            log.exception("model_still_failed")
+            failed(f"{type(error).__name__}: {error}")
     raise RuntimeError("the pauses have an end")

@@ -23,6 +23,7 @@ async def test_it_goes_on_until_it_is_loaded():
         ModelLoadError("no file"),
         Unavailable("store_unavailable", "down"),
         ConfigError("store"),
+        OSError("a bad block"),
         "model",
     ]
     said: list[str] = []
@@ -34,8 +35,8 @@ async def test_it_goes_on_until_it_is_loaded():
         return cast("str", outcome)
 
     assert await until_loaded(load, said.append, repeat(0.0)) == "model"
-    assert len(said) == 3
-    assert said[0] == "no file"
+    assert len(said) == 4
+    assert (said[0], said[-1]) == ("no file", "OSError: a bad block")
 
 
 class Node:
