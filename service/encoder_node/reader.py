@@ -55,15 +55,20 @@ class TextReader:
         """Return the memory of a document of which nothing has been read."""
         return self._model.encoder.empty_memory()
 
-    async def read(self, text: str, memory: Memory) -> Reading:
+    async def read(self, text: str, memory: Memory, *, admitted: bool = False) -> Reading:
         """Read one chunk of any length against a memory, segment after segment.
+
+        Args:
+            text: The chunk.
+            memory: What was read before; it stays as it is.
+            admitted: Whether it goes on with a request that was let in.
 
         Raises:
             BadRequest: the text is not Unicode.
             Unavailable: `overloaded`, `draining`.
         """
         [segments], tokenize_s = await segments_of(self._model.tokenizer, [text])
-        result = await self._engine.read(segments, memory)
+        result = await self._engine.read(segments, memory, admitted=admitted)
         return Reading(
             embedding=unit(result.total / result.tokens),
             tokens=sum(segment.content_tokens for segment in segments),
@@ -152,16 +157,23 @@ class TextReader:
         """Encode texts of one segment in one go, and longer ones through a fresh memory, a few at a time."""
         few = asyncio.Semaphore(SEQUENCES_AT_ONCE)
 
-        async def document(segments: Sequence[Segment]) -> SequenceResult:
+        async def document(i: int, segments: Sequence[Segment]) -> SequenceResult:
             async with few:
-                return await self._engine.read(segments, self.empty(), keep_tokens=keep_tokens)
+                # Those that begin after others have ended are not refused: what was read would be lost.
+                return await self._engine.read(
+                    segments,
+                    self.empty(),
+                    keep_tokens=keep_tokens,
+                    admitted=i >= SEQUENCES_AT_ONCE,
+                )
 
         memory = self.empty() if self._model.encoder.has_memory else None
         short = [segments[0] for segments in cut if len(segments) == 1]
         batch = asyncio.create_task(
             self._engine.submit(short, memory, keep_tokens=keep_tokens, keep_memory=False)
         )
-        documents = [asyncio.create_task(document(segs)) for segs in cut if len(segs) > 1]
+        long = [segments for segments in cut if len(segments) > 1]
+        documents = [asyncio.create_task(document(i, one)) for i, one in enumerate(long)]
         tasks = [batch, *documents]
         try:
             await asyncio.gather(*tasks)

@@ -141,17 +141,29 @@ class Engine:
         )
 
     async def read(
-        self, segments: Sequence[Segment], memory: Memory, *, keep_tokens: bool = False
+        self,
+        segments: Sequence[Segment],
+        memory: Memory,
+        *,
+        keep_tokens: bool = False,
+        admitted: bool = False,
     ) -> SequenceResult:
         """Encode the segments of one sequence in order, each with the memory the one before left.
 
         The sequence is admitted once: what was begun is not refused in the middle, and never has more than one
         segment waiting.
 
+        Args:
+            segments: Its segments.
+            memory: What the first one reads and writes.
+            keep_tokens: Whether the token vectors are wanted too.
+            admitted: Whether it goes on with a request that was admitted.
+
         Raises:
-            Unavailable: `overloaded`, `draining`; nothing was read.
+            Unavailable: `overloaded` unless admitted, before anything was read; `draining`.
         """
-        self._admit([len(segments[0].ids)])
+        if not admitted:
+            self._admit([len(segments[0].ids)])
         total = np.zeros(self._encoder.config.width)
         tokens, queue_s, infer_s = 0, 0.0, 0.0
         kept: list[NDArray[np.float32]] = []

@@ -54,8 +54,13 @@ class ChunkReader(Protocol):
         """Return the memory of a document of which nothing has been read."""
         ...
 
-    async def read(self, text: str, memory: Memory) -> Reading:
+    async def read(self, text: str, memory: Memory, *, admitted: bool = False) -> Reading:
         """Read one chunk of any length; `memory` stays as it is.
+
+        Args:
+            text: The chunk.
+            memory: What was read before.
+            admitted: Whether it goes on with a request that was let in, and is not refused for what else waits.
 
         Raises:
             Unavailable: `overloaded`, `model_unavailable`.

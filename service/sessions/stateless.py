@@ -40,9 +40,10 @@ class StatelessReader:
             raise model_changed("this document", self._info.id, stored, current)
         state = self._state(command.state)
         times, read_tokens = StageTimes(), 0
-        answers = []
+        answers: list[ChunkAnswer] = []
         for seq, text in enumerate(command.chunks, command.next_seq):
-            reading = await self._reader.read(text, state.memory)
+            # Nothing of it is kept: refused in the middle, it would have been read for nothing.
+            reading = await self._reader.read(text, state.memory, admitted=bool(answers))
             times += reading.times
             read_tokens += reading.read_tokens
             start, state = state.tokens, state.after(reading)

@@ -18,7 +18,7 @@ from service.config import ServiceConfig
 from service.config_models import EngineConfig, ModelConfig
 from service.encoder_node import EncoderNode
 from service.errors import BadRequest, ConfigError, ModelLoadError, Unavailable, Unprocessable
-from service.ports import AppendCommand
+from service.ports import AppendCommand, ReadCommand
 from service.sessions.catalog import SessionCatalog
 from service.sessions.stores import SQLITE_FILE, open_store
 from tests.service.sessions.begun import begin_session
@@ -126,6 +126,18 @@ async def test_an_embedding_request_that_fails_leaves_no_work_behind(tmp_path: P
     assert node._engine.queued_tokens == 0
     assert len((await node.embed(["hi"], truncate=False)).vectors) == 1
     await node.stop()
+
+
+async def test_what_was_begun_is_not_refused_in_the_middle(
+    infini: EncoderNode, monkeypatch: pytest.MonkeyPatch
+):
+    asked: list[int] = []
+    monkeypatch.setattr(infini._engine, "_admit", lambda costs: asked.append(len(costs)))
+    await infini.embed([*SENTENCES[:2], *[LONG] * 6], truncate=False)
+    assert asked == [2, 1, 1, 1, 1], "the sentences, and the documents that begin with them"
+    asked.clear()
+    await infini.read(ReadCommand((LONG, "b", "c")))
+    assert asked == [1]
 
 
 async def test_any_grouping_gives_the_same_vectors(infini: EncoderNode, config: ServiceConfig):

@@ -52,14 +52,16 @@ class FakeReader:
         self.meanwhile: Callable[[str], Awaitable[object]] | None = None
         self.distort: Callable[[Reading], Reading] = lambda reading: reading
         self.texts: list[str] = []
+        self.admitted: list[bool] = []
         self.looked: list[tuple[str, ...]] = []
         self.shape: MemoryShape = SHAPE
 
     def empty(self) -> Memory:
         return Memory.empty(self.shape)
 
-    async def read(self, text: str, memory: Memory) -> Reading:
+    async def read(self, text: str, memory: Memory, *, admitted: bool = False) -> Reading:
         self.texts.append(text)
+        self.admitted.append(admitted)
         self.started.set()
         await self.gate.wait()
         if self.meanwhile is not None:

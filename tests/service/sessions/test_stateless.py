@@ -53,6 +53,11 @@ async def test_a_chain_of_calls_is_a_session_bit_for_bit(stateless):
     assert (await stateless.read(ReadCommand(("one two", "")))).read_tokens == (2 + 2) + 2
 
 
+async def test_what_was_begun_is_not_refused_in_the_middle(stateless, reader):
+    await stateless.read(ReadCommand(tuple(TEXTS)))
+    assert reader.admitted == [False, True, True, True]
+
+
 async def test_grouping_changes_nothing(stateless):
     whole = await stateless.read(ReadCommand(tuple(TEXTS)))
     half = await stateless.read(ReadCommand(tuple(TEXTS[:2])))
