@@ -61,16 +61,24 @@ class Load:
         if not self.last:
             await self._load(self.bench.settings.warm_up_s)
         self.last = await self._load(self.bench.settings.seconds)
-        found = figures(self.last, self.bench.tokens_of)
-        if found.failed or found.refused:
-            reason = next(one.answer.detail for one in self.last if not one.ok)
-            raise BenchError(f"{self.target.name} failed under load: {reason}")
-        return found
+        require_answered(self.last, self.target.name)
+        return figures(self.last, self.bench.tokens_of)
 
     async def _load(self, seconds: float) -> list[Outcome]:
         if self.prepare is not None:
             await self.prepare()
         return await closed_loop(self.units(), self.target.send, self.concurrency, seconds)
+
+
+def require_answered(outcomes: Iterable[Outcome], name: str) -> None:
+    """Let nothing be measured beside work that was not done.
+
+    Raises:
+        BenchError: a request failed or was refused.
+    """
+    for one in outcomes:
+        if not one.ok:
+            raise BenchError(f"{name} failed under load: {one.answer.detail}")
 
 
 def numbers_of(units: Iterable[Sequence[Request]]) -> list[int]:

@@ -24,6 +24,7 @@ from loadtests.bench.rounds import Spread, Verdict, ratio
 from loadtests.bench.target import HttpTarget
 from models.config import AttentionOptions
 from models.encoder import Encoder
+from models.inference import ready
 from models.loading import LoadedEncoder, load_encoder, use_threads
 from models.packing import Segment
 
@@ -37,7 +38,9 @@ _LENGTHS: Final = (4096, 16_384, 65_536)
 async def _gemm_bound(bench: Bench, experiment: Experiment) -> Result:
     threads = os.cpu_count() or 1
     use_threads(threads)
-    loaded = await asyncio.to_thread(load_encoder, STATELESS, WEIGHTS, AttentionOptions(), "none")
+    loaded = ready(
+        await asyncio.to_thread(load_encoder, STATELESS, WEIGHTS, AttentionOptions(), "none")
+    )
     segments = _full_segments(bench, loaded)
     config = loaded.encoder.config
     cost = cost_of_token(config, _SEGMENT)

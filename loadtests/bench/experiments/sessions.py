@@ -8,7 +8,13 @@ from typing import Final
 from loadtests.bench.bench import Bench, Settings, endless
 from loadtests.bench.checks import check_fork, check_order, check_session
 from loadtests.bench.errors import BenchError
-from loadtests.bench.experiments.base import Experiment, Load, compared, numbers_of
+from loadtests.bench.experiments.base import (
+    Experiment,
+    Load,
+    compared,
+    numbers_of,
+    require_answered,
+)
 from loadtests.bench.generate import Request, at_rate, by_session
 from loadtests.bench.load import closed_loop, open_loop
 from loadtests.bench.measure import Figures, figures
@@ -81,6 +87,7 @@ async def _questions(bench: Bench, served: HttpTarget) -> Figures:
     count = max(_LIVE, round(_QUERIES_PER_S * bench.settings.seconds))
     planned = at_rate(bench.requests("chat"), _QUERIES_PER_S)[:count]
     found = await open_loop(planned, served.send)
+    require_answered(found, "a question")
     return figures(found, bench.tokens_of)
 
 
@@ -91,7 +98,9 @@ async def _questions_beside(bench: Bench, served: HttpTarget) -> Figures:
     reading = asyncio.create_task(closed_loop(books, served.send, len(books), seconds))
     await asyncio.sleep(bench.settings.warm_up_s)
     found = await _questions(bench, served)
-    check_order(await reading)
+    read = await reading
+    require_answered(read, "a book")
+    check_order(read)
     return found
 
 

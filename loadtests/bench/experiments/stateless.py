@@ -20,7 +20,7 @@ from loadtests.bench.target import HttpTarget
 from loadtests.bench.vectors import SAME
 
 INFINITY: Final = "infinity-torch"
-_ENGINES: Final = "infinity-"
+ENGINES: Final = (INFINITY, "infinity-ctranslate2", "infinity-onnx")
 _SIDES: Final = 5
 _SHARES: Final = (0.3, 0.6, 0.8, 0.95, 1.1)
 """Arrival rates of the curve, as shares of what a closed loop reaches."""
@@ -75,8 +75,17 @@ async def _side_by_side(promise: Promise, bench: Bench, experiment: Experiment) 
         _verdicts(promise, rounds),
         dict(bench.fleet.agreements),
         notes,
-        missing=[f"{name}: {lost[name]}" for name in (INFINITY,) if name in lost],
+        missing=[
+            f"{name}: {lost.get(name, 'not asked for')}"
+            for name in _needed(promise)
+            if name not in rounds
+        ],
     )
+
+
+def _needed(promise: Promise) -> tuple[str, ...]:
+    """Return whom something was promised against: the fastest engine is only known where all ran."""
+    return (INFINITY,) if promise.fastest is None else ENGINES
 
 
 def _verdicts(promise: Promise, rounds: Mapping[str, Sequence[Figures]]) -> list[Verdict]:
@@ -86,7 +95,7 @@ def _verdicts(promise: Promise, rounds: Mapping[str, Sequence[Figures]]) -> list
     ours = [name for name in rounds if name.startswith(OURS)]
     for own, name in product(ours, (name for name in rounds if name not in ours)):
         bound = promise.infinity if name == INFINITY else None
-        if name == fastest and promise.fastest is not None:
+        if name == fastest and promise.fastest is not None and set(ENGINES) <= set(rounds):
             bound = max(promise.fastest, bound or 0.0)
         mark = ", its fastest engine" if name == fastest else ""
         value = compared(rounds, promise.figure, own, name)
@@ -102,9 +111,7 @@ def fastest_engine(
 ) -> str | None:
     """Return which of infinity-emb's engines is best at a figure by its median; None if none ran."""
     medians = {
-        name: sides[figure].median
-        for name, sides in rows_of(rounds).items()
-        if name.startswith(_ENGINES)
+        name: sides[figure].median for name, sides in rows_of(rounds).items() if name in ENGINES
     }
     choose = max if more_is_better else min
     return choose(medians, key=medians.__getitem__) if medians else None

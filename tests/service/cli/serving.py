@@ -21,7 +21,8 @@ def served(service: FakeService) -> Iterator[str]:
             length = int(self.headers.get("Content-Length", 0))
             body = self.rfile.read(length)
             url = f"http://{self.headers['Host']}{self.path}"
-            response = service(httpx.Request(self.command, url, content=body))
+            headers = list(self.headers.items())
+            response = service(httpx.Request(self.command, url, headers=headers, content=body))
             self.send_response(response.status_code)
             for name, value in response.headers.items():
                 if name.lower() != "content-length":
