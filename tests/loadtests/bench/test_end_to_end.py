@@ -28,6 +28,14 @@ def cannot() -> Launch:
 
 
 @pytest.fixture
+def started_here():
+    """Return a function that lists the processes started since; other tests' Redis and Ray run beside them."""
+    me = psutil.Process()
+    before = set(me.children(recursive=True))
+    return lambda: [one for one in me.children(recursive=True) if one not in before]
+
+
+@pytest.fixture
 def bench(tmp_path, corpus):
     peers = {
         "infinity-torch": lambda: fake("infinity-torch"),
@@ -44,12 +52,14 @@ def bench(tmp_path, corpus):
     return made
 
 
-async def test_servers_are_gated_measured_in_turns_reported_and_stopped(bench, tmp_path):
+async def test_servers_are_gated_measured_in_turns_reported_and_stopped(
+    bench, tmp_path, started_here
+):
     experiments = chosen(["query", "sessions-over-stateless", "forks"])
     async with bench.fleet as fleet:
         await fleet.install()
         results = {one.name: one for one in await run(experiments, bench, DEADLINE)}
-        family = psutil.Process().children(recursive=True)
+        family = started_here()
         assert len(family) == 2
     assert not [one for one in family if one.is_running()]
     query = results["query"]
@@ -121,7 +131,7 @@ async def test_a_service_that_does_not_start_is_not_tried_again(tmp_path):
     assert len(said) == 1
 
 
-async def test_an_interrupted_run_stops_its_servers(bench):
+async def test_an_interrupted_run_stops_its_servers(bench, started_here):
     started = asyncio.Event()
 
     async def endless() -> None:
@@ -132,7 +142,7 @@ async def test_an_interrupted_run_stops_its_servers(bench):
 
     task = asyncio.create_task(endless())
     await started.wait()
-    family = psutil.Process().children(recursive=True)
+    family = started_here()
     assert len(family) == 1
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
