@@ -67,10 +67,10 @@ def main(  # noqa: PLR0913 - one parameter per option of the command
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         experiments = chosen(_split(only))
-        old = earlier(out) if add else []
         if readme is not None:
             check_marks(readme)
         machine = Machine.here()
+        old = earlier(out, machine) if add else []
         results = asyncio.run(
             run_all(experiments, settings, folder, _split(peers), minutes=minutes, say=typer.echo)
         )

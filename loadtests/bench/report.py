@@ -89,21 +89,26 @@ def write(
     return [data, text, *pictures]
 
 
-def earlier(folder: Path) -> list[Result]:
+def earlier(folder: Path, machine: Machine) -> list[Result]:
     """Return the results of the report in a folder; none if there is no report.
 
     Raises:
-        BenchError: it is no report, or one of another version.
+        BenchError: it is no report, one of another version, or of another machine than this.
     """
     data = folder / "report.json"
     if not data.is_file():
         return []
     try:
-        return _READER.validate_python(orjson.loads(data.read_bytes())["results"])
+        tree = orjson.loads(data.read_bytes())
+        results = _READER.validate_python(tree["results"])
+        before = (tree["machine"]["processor"], tree["machine"]["cores"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BenchError(
             f"{data} is no report to add to, move it away: {first_line(str(error))}"
         ) from error
+    if before != (machine.processor, machine.cores):
+        raise BenchError(f"{data} is of another machine, {before[0]}: move it away")
+    return results
 
 
 def together(old: Sequence[Result], new: Sequence[Result], order: Sequence[str]) -> list[Result]:

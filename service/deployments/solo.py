@@ -24,7 +24,7 @@ class Solo(Encoder):
         from service.metrics import GatewayMetrics, Merger  # noqa: PLC0415
 
         await super().__init__(model, config)
-        self._metrics = GatewayMetrics(config.sessions.backend)
+        self._metrics = GatewayMetrics(config.sessions.backend, resident=False)
         self._merger = Merger()
         # Itself, not its node: a model that could not be loaded may be later.
         self._front = await HttpFront.open(config, {model.id: self}, self._metrics, self._scrape)
@@ -43,6 +43,6 @@ class Solo(Encoder):
         self._front.check_health()
 
     async def _scrape(self) -> bytes:
-        """Return what both halves measure; either says of the process what is the same."""
+        """Return what both halves measure; the encoder's tells the memory of the process."""
         name, exposition = await self.exposition()
         return self._merger.merge({name: exposition, f"http-{name}": self._metrics.exposition()})

@@ -4,12 +4,10 @@ import asyncio
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Protocol, Self
 
 import numpy as np
 import structlog
-import torch
 from numpy.typing import NDArray
 
 from models.encoder import Encoder
@@ -18,8 +16,8 @@ from models.packing import Segment
 from service.engine.admission import Admission
 from service.engine.queue import FairQueue
 from service.engine.results import SegmentResult, SequenceResult
+from service.engine.step import Waiting, forward
 from service.errors import InternalError, Unavailable
-from service.failpoints import reach
 
 log = structlog.get_logger(__name__)
 
@@ -34,16 +32,6 @@ class EngineObserver(Protocol):
     def queue_wait(self, seconds: float) -> None:
         """A segment waited so long for its step."""
         ...
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Waiting:
-    segment: Segment
-    memory: Memory | None
-    keep_tokens: bool
-    keep_memory: bool
-    done: asyncio.Future[SegmentResult]
-    since: float
 
 
 class Engine:
@@ -72,7 +60,7 @@ class Engine:
         self.step_tokens = step_tokens
         self._admission = Admission(step_tokens, queue_tokens, round_s)
         self._observer = observer
-        self._queue: FairQueue[_Waiting] = FairQueue(step_tokens)
+        self._queue: FairQueue[Waiting] = FairQueue(step_tokens)
         self._work = asyncio.Event()
         # One compute thread: torch uses all cores inside it, and two forwards at once would fight over them.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
@@ -207,7 +195,7 @@ class Engine:
         future = asyncio.get_running_loop().create_future
         since = time.monotonic()
         waiting = [
-            _Waiting(segment, memory, keep_tokens, keep_memory, future(), since)
+            Waiting(segment, memory, keep_tokens, keep_memory, future(), since)
             for segment in segments
         ]
         job = self._queue.add([(one, len(one.segment.ids)) for one in waiting])
@@ -225,11 +213,11 @@ class Engine:
                 self._work.clear()
                 await self._work.wait()
 
-    async def _step(self, step: list[_Waiting]) -> None:
+    async def _step(self, step: list[Waiting]) -> None:
         begun = self._begun = time.monotonic()
         loop = asyncio.get_running_loop()
         try:
-            results = await loop.run_in_executor(self._thread, self._forward, step, begun)
+            results = await loop.run_in_executor(self._thread, forward, self._encoder, step, begun)
         except Exception:  # a bug in the forward pass must not end the loop for everyone
             log.exception("engine_step_failed", sequences=len(step))
             for waiting in step:
@@ -249,46 +237,6 @@ class Engine:
             self._observer.queue_wait(result.queue_s)
             if not waiting.done.done():  # the caller may have been cancelled meanwhile
                 waiting.done.set_result(result)
-
-    def _forward(self, step: list[_Waiting], begun: float) -> list[SegmentResult]:
-        segments = [waiting.segment for waiting in step]
-        with torch.inference_mode():
-            output = self._encoder(segments, self._memories(step))
-            totals = output.sums.cpu().numpy()
-            kept = _kept_tokens(step, output.tokens.cpu().numpy())
-        reach("engine.step")
-        infer_s = time.monotonic() - begun
-        after = output.memories or [None] * len(step)
-        return [
-            SegmentResult(
-                total,
-                len(waiting.segment.ids),
-                memory if waiting.keep_memory else None,
-                begun - waiting.since,
-                infer_s,
-                vectors,
-            )
-            for waiting, total, memory, vectors in zip(step, totals, after, kept, strict=True)
-        ]
-
-    def _memories(self, step: list[_Waiting]) -> list[Memory] | None:
-        """Return what segments are read with; None where no memory is to be read or kept."""
-        used = any(one.keep_memory or (one.memory and one.memory.tokens_seen) for one in step)
-        if not used and not self._encoder.layers_write:
-            return None
-        return [waiting.memory for waiting in step if waiting.memory is not None] or None
-
-
-def _kept_tokens(
-    step: Sequence[_Waiting], tokens: NDArray[np.float32]
-) -> list[NDArray[np.float32] | None]:
-    """Copy the rows that were asked for: a view of them would keep the whole step's alive."""
-    kept, start = [], 0
-    for waiting in step:
-        stop = start + len(waiting.segment.ids)
-        kept.append(tokens[start:stop].copy() if waiting.keep_tokens else None)
-        start = stop
-    return kept
 
 
 def _stopping() -> Unavailable:

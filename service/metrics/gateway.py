@@ -10,10 +10,10 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 
 
 class GatewayMetrics(ProcessMetrics):
-    """Metrics of one gateway process."""
+    """Metrics of one gateway process; the arguments are those of `ProcessMetrics`."""
 
-    def __init__(self, backend: str = "sqlite") -> None:
-        super().__init__(backend)
+    def __init__(self, backend: str = "sqlite", *, resident: bool = True) -> None:
+        super().__init__(backend, resident=resident)
         self._requests = self._counter(catalogue.HTTP_REQUESTS)
         self._seconds = self._histogram(catalogue.HTTP_REQUEST_DURATION)
         self._rejected = self._counter(catalogue.REJECTED)

@@ -20,9 +20,10 @@ class ProcessMetrics:
 
     Args:
         backend: Kind of the session store this process talks to, e.g. `sqlite`.
+        resident: Whether it tells the process's memory; of several in one process, one does.
     """
 
-    def __init__(self, backend: str = "sqlite") -> None:
+    def __init__(self, backend: str = "sqlite", *, resident: bool = True) -> None:
         self._registry = CollectorRegistry(auto_describe=True)
         self._backend = backend
         self._events = self._counter(catalogue.SESSION_EVENTS_TOTAL)
@@ -30,7 +31,8 @@ class ProcessMetrics:
         self._store_errors = self._counter(catalogue.STORE_ERRORS)
         self._circuit_open = self._gauge(catalogue.STORE_CIRCUIT_OPEN).labels(backend)
         self._checksum_failures = self._counter(catalogue.STATE_CHECKSUM_FAILURES)
-        self._gauge(catalogue.PROCESS_RESIDENT_MEMORY).set_function(_resident_bytes)
+        if resident:
+            self._gauge(catalogue.PROCESS_RESIDENT_MEMORY).set_function(_resident_bytes)
         self._gauge(catalogue.BUILD_INFO).labels(package_version()).set(1)
         for event in catalogue.SESSION_EVENTS:
             self._events.labels(event)

@@ -129,6 +129,11 @@ def test_encoder_methods_reach_their_series():
     assert resident > 1e6
 
 
+def test_of_two_registries_in_a_process_one_tells_its_memory():
+    text = GatewayMetrics("memory", resident=False).exposition()
+    assert _value(text, "process_resident_memory_bytes") is None
+
+
 def test_label_values_outside_the_catalogue_are_counted_as_other():
     metrics = GatewayMetrics("memory")
     metrics.rejected("a new reason")

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import orjson
 import pytest
 
@@ -39,7 +41,7 @@ def test_the_machine_describes_itself():
 
 
 def test_a_report_is_read_back_and_added_to(tmp_path):
-    assert earlier(tmp_path) == []
+    assert earlier(tmp_path, MACHINE) == []
     verdict = Verdict("ratio", Spread(2.0, 1.9, 2.1, 3), 1.8)
     old = Result(
         "flat",
@@ -52,7 +54,7 @@ def test_a_report_is_read_back_and_added_to(tmp_path):
         when="earlier",
     )
     write(tmp_path, MACHINE, Settings(), [old])
-    [again] = earlier(tmp_path)
+    [again] = earlier(tmp_path, MACHINE)
     assert orjson.dumps(as_json(again)) == orjson.dumps(as_json(old))
     newer = [Result("query", "one", when="now"), Result("flat", "one document", skipped="no time")]
     found = together([again], newer, ["query", "flat"])
@@ -60,7 +62,13 @@ def test_a_report_is_read_back_and_added_to(tmp_path):
     assert [one.skipped for one in together([], newer, ["flat"])] == ["no time"]
 
 
+def test_a_report_of_another_machine_is_not_added_to(tmp_path):
+    write(tmp_path, MACHINE, Settings(), [])
+    with pytest.raises(BenchError, match=f"another machine, {MACHINE.processor}"):
+        earlier(tmp_path, replace(MACHINE, cores=MACHINE.cores + 2))
+
+
 def test_a_report_that_is_none_is_not_added_to(tmp_path):
     (tmp_path / "report.json").write_text('{"results": [{"name": 1}]}')
     with pytest.raises(BenchError, match="no report to add to"):
-        earlier(tmp_path)
+        earlier(tmp_path, MACHINE)
