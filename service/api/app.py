@@ -32,6 +32,7 @@ from service.api.routes import (
     tokenize,
 )
 from service.api.services import CatalogPort, Services
+from service.api.shedding import SheddingApp
 
 __all__ = ["CatalogPort", "Services", "create_app"]
 
@@ -81,6 +82,7 @@ def create_app(services: Services) -> FastAPI:
     install_problem_handlers(app)
     install_openapi(app)
     app.add_middleware(AnswerRoomApp, room=app.state.body_room)
+    app.add_middleware(SheddingApp, encoders=services.encoders)
     app.add_middleware(AccessApp, door=services.door)
     app.add_middleware(EdgeApp, edge=services.edge, hosts=services.hosts)
     # Added last, it is the outermost: refusals of those before are observed too.

@@ -28,6 +28,7 @@ class RequestContext:
         event_status: Status of an error that came too late to be sent as one and became an event.
         caller: Who it comes from; None while that is not known, and for probes.
         meter: What its caller uses; None likewise.
+        shed: Whether it was refused before anything was done for it.
     """
 
     request_id: str
@@ -38,6 +39,7 @@ class RequestContext:
     event_status: int | None = None
     caller: Caller | None = None
     meter: Meter | None = None
+    shed: bool = False
 
     @property
     def elapsed(self) -> float:

@@ -76,7 +76,8 @@ class ObservedApp:
             await response(scope, receive, send)
 
     def _record(self, context: RequestContext, scope: Scope) -> None:
-        route = getattr(scope.get("route"), "path", None)
+        # What was shed came to no route, but those routes are their paths.
+        route = scope["path"] if context.shed else getattr(scope.get("route"), "path", None)
         seconds = context.elapsed
         self._metrics.request(route, scope["method"], context.status, seconds)
         if context.code in REJECT_REASONS and route not in _PROBES:
@@ -85,7 +86,8 @@ class ObservedApp:
             self._metrics.stream_error(context.event_status)
         # Every line of a replica passes through Ray's log monitor: what went well is for debugging.
         well = context.code is None and context.status < HTTPStatus.BAD_REQUEST
-        log = _log.debug if well else _log.info
+        # In a flood a line for each would cost more than what it tells of; the metrics count them.
+        log = _log.debug if well or context.shed else _log.info
         log(
             "http_request",
             route=route,

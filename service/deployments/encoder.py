@@ -15,7 +15,7 @@ from service.config_models import ModelConfig
 from service.deployments.logs import configure_logs
 from service.deployments.reviving import until_loaded
 from service.deployments.scaling import BUSY, QUEUED_TOKENS, REFUSED, Share
-from service.errors import ModelLoadError
+from service.errors import ModelLoadError, RoundFull
 from service.ports import (
     AppendCommand,
     AppendResult,
@@ -96,6 +96,10 @@ class Encoder:
     async def failure(self) -> str | None:
         """Return why the model could not be loaded, None if it was."""
         return self._failure
+
+    def full(self) -> RoundFull | None:
+        """Return why whatever needs a forward pass would be refused now; None if some would not."""
+        return self._node.full()
 
     async def info(self) -> ModelInfo:
         """Describe the model."""

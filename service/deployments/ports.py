@@ -77,6 +77,10 @@ class RayEncoder:
         self._info: ModelInfo | None = None
         self._refusals = Refusals(self._patience.overload)
 
+    def full(self) -> RoundFull | None:
+        """Return the model's last refusal if its round was full a moment ago; None where others may have room."""
+        return self._refusals.standing()
+
     async def info(self) -> ModelInfo:
         """Describe the model; asked once, since it cannot change while the service runs."""
         if self._info is not None:
@@ -160,7 +164,9 @@ class RayEncoder:
         self, start: Callable[[], Awaitable[Result]], *, repeatable: bool = True
     ) -> Result:
         """Call a model for what needs a forward pass; one that has just had no room for any is not asked."""
-        self._refusals.repeat()
+        refusal = self.full()
+        if refusal is not None:
+            raise refusal
         try:
             return await self._call(start, repeatable=repeatable)
         except RoundFull as error:

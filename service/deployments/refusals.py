@@ -27,11 +27,8 @@ class Refusals:
         self._last = RoundFull(error.code, error.detail, extras=extras)
         self._until = self._clock() + self._hold_s
 
-    def repeat(self) -> None:
-        """Refuse again what needs a forward pass, for as long as the last refusal holds.
-
-        Raises:
-            RoundFull: it holds.
-        """
-        if self._last is not None and self._clock() < self._until:
-            raise RoundFull(*self._last.args)
+    def standing(self) -> RoundFull | None:
+        """Return the last refusal for as long as it holds, as an error of its own; else None."""
+        if self._last is None or self._clock() >= self._until:
+            return None
+        return RoundFull(*self._last.args)

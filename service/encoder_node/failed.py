@@ -40,6 +40,9 @@ class FailedNode:
     def __init__(self, reason: str) -> None:
         self._reason = reason
 
+    def full(self) -> None:
+        """Return nothing: it refuses for another reason."""
+
     async def info(self) -> ModelInfo:
         """Refuse."""
         self._refuse()

@@ -18,7 +18,7 @@ from service.encoder_node.reader import TextReader
 from service.encoder_node.recalling import Recaller
 from service.encoder_node.session_work import Model, SessionWork, session_work
 from service.engine import Engine
-from service.errors import Unprocessable
+from service.errors import RoundFull, Unprocessable
 from service.metrics import EncoderMetrics
 from service.ports import (
     AppendCommand,
@@ -234,6 +234,10 @@ class EncoderNode:
             await self._reader.embed(["ready"], truncate=False)
         if self._store is not None:
             await self._store.ping()
+
+    def full(self) -> RoundFull | None:
+        """Return why whatever needs a forward pass would be refused now; None if some would not."""
+        return self._engine.full()
 
     @property
     def divisible_tokens(self) -> int:

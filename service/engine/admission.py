@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 from service.errors import RoundFull, Unavailable
 
+Refusal = TypeVar("Refusal", bound=Unavailable)
 _FORGOTTEN: Final = 0.2
 """Share of what was learned that each step replaces."""
 _STEPS_AT_LEAST: Final = 4
@@ -59,13 +60,25 @@ class Admission:
         over = self._over(costs, waiting, one_round)
         if over <= 0:
             return
+        full = self._spare(one_round) <= 0
+        raise self._refusal(over, RoundFull if full else Unavailable)
+
+    def full(self, one_round: int) -> RoundFull | None:
+        """Return why any job would be refused; None if there is room for a small one."""
+        spare = self._spare(one_round)
+        return self._refusal(1 - spare, RoundFull) if spare <= 0 else None
+
+    def _refusal(self, over: float, error: type[Refusal]) -> Refusal:
         seconds = math.ceil(over * self._seconds / self._tokens) if self._tokens else 1
-        full = one_round >= _FULL * self._round_tokens
-        raise (RoundFull if full else Unavailable)(
+        return error(
             "overloaded",
             "Too many tokens are waiting for this model; try again shortly.",
             extras={"retry_after_s": min(max(seconds, 1), _LONGEST_RETRY_S)},
         )
+
+    def _spare(self, one_round: int) -> float:
+        """Return the tokens until a round has no room for the smallest of jobs."""
+        return _FULL * self._round_tokens - one_round
 
     def _over(self, costs: Sequence[int], waiting: int, one_round: int) -> int:
         """Return how many tokens have to run before there is room."""

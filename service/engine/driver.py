@@ -17,7 +17,7 @@ from service.engine.admission import Admission
 from service.engine.queue import FairQueue
 from service.engine.results import SegmentResult, SequenceResult
 from service.engine.step import Waiting, forward
-from service.errors import InternalError, Unavailable
+from service.errors import InternalError, RoundFull, Unavailable
 
 log = structlog.get_logger(__name__)
 
@@ -89,6 +89,10 @@ class Engine:
     def divisible_tokens(self) -> int:
         """Tokens waiting, of each job no more than a step: what more engines would share, for no job has two."""
         return self._queue.tokens_up_to(self.step_tokens)
+
+    def full(self) -> RoundFull | None:
+        """Return why any work would be refused now; None if there is room for some."""
+        return self._admission.full(self._queue.round_tokens)
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.create_task(self._run(), name="engine")

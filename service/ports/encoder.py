@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from service.errors import RoundFull
 from service.ports.questions import QueryCommand, QueryResult, RevisitCommand, RevisitResult
 from service.ports.reading import MemoryCommand, MemoryResult, ReadCommand, ReadResult
 from service.ports.tokens import AttentionCommand, AttentionResult, EncodeResult, TokenizeResult
@@ -11,6 +12,10 @@ from service.ports.values import AppendCommand, AppendResult, EmbedResult, Model
 
 class EncoderPort(Protocol):
     """One served model."""
+
+    def full(self) -> RoundFull | None:
+        """Return why whatever needs a forward pass would be refused now, as far as is known here; else None."""
+        ...
 
     async def info(self) -> ModelInfo:
         """Describe the model; raises `Unavailable` while it cannot answer."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from service.errors import Conflict, PreconditionFailed, Unprocessable
+from service.errors import Conflict, PreconditionFailed, RoundFull, Unprocessable
 from service.ports import (
     AppendCommand,
     AppendResult,
@@ -110,11 +110,16 @@ class FakeEncoder(FakeStates):
         self._gate = gate
         self._times = times or StageTimes()
         self.recalls = self.searches = False
+        self.refusal: RoundFull | None = None
         self._sessions: defaultdict[tuple[str, str], FakeSession] = defaultdict(FakeSession)
 
     def session(self, tenant: str, session_id: str) -> FakeSession:
         """Return what was read of a session; any id is a session."""
         return self._sessions[tenant, session_id]
+
+    def full(self) -> RoundFull | None:
+        """Return what a test says."""
+        return self.refusal
 
     async def info(self) -> ModelInfo:
         """Describe the model."""
