@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import structlog
 from ray import serve
@@ -12,6 +12,7 @@ from ray import serve
 from service import failpoints
 from service.config import ServiceConfig
 from service.config_models import ModelConfig
+from service.deployments.lane import LaneServer, supported
 from service.deployments.logs import configure_logs
 from service.deployments.reviving import until_loaded
 from service.deployments.scaling import BUSY, QUEUED_TOKENS, REFUSED, Share
@@ -38,6 +39,8 @@ from service.ports import (
 if TYPE_CHECKING:
     from service.encoder_node import EncoderNode, FailedNode
 
+LANE_STOP_SECONDS: Final = 15.0
+"""Longest time that calls on the lane get once the replica is to stop; Ray ends it five seconds later."""
 log = structlog.get_logger(__name__)
 
 
@@ -60,6 +63,9 @@ class Encoder:
         configure_logs(config)
         failpoints.enable(config.failpoints)
         self._name = replica_name()
+        self._lane: LaneServer | None = None
+        if config.gateways and model.replicas == 1 and supported():
+            self._lane = await LaneServer.open(self, LANE_STOP_SECONDS)
         self._failure: str | None = None
         self._busy, self._refused = shares(lambda: self._node)
         self._node: EncoderNode | FailedNode
@@ -92,6 +98,10 @@ class Encoder:
 
     async def ping(self) -> None:
         """Show that the process lives and its event loop turns."""
+
+    async def lane(self) -> str | None:
+        """Return where gateways on this machine may call it without Ray; None for nowhere."""
+        return None if self._lane is None else self._lane.address
 
     async def failure(self) -> str | None:
         """Return why the model could not be loaded, None if it was."""
@@ -173,6 +183,8 @@ class Encoder:
         if self._reviving is not None:
             self._reviving.cancel()
             await asyncio.gather(self._reviving, return_exceptions=True)
+        if self._lane is not None:
+            await self._lane.stop()
         await self._node.stop()
 
 

@@ -9,6 +9,7 @@ from service import failpoints
 from service.config import ServiceConfig
 from service.config_models import ModelConfig
 from service.deployments.encoder import replica_name
+from service.deployments.lane import Lane
 from service.deployments.logs import configure_logs
 from service.deployments.ports import Patience, RayEncoder
 from service.deployments.scraping import Scraper
@@ -38,10 +39,7 @@ class Gateway:
         self._metrics = GatewayMetrics(config.sessions.backend)
         gateways = serve.get_deployment_handle("gateway", serve.get_replica_context().app_name)
         self._scraper = Scraper([gateways, *encoders.values()])
-        ports = {
-            model.id: RayEncoder(model.id, encoders[model.id], _patience(model))
-            for model in config.served
-        }
+        ports = {model.id: _port(model, encoders[model.id]) for model in config.served}
         self._front = await HttpFront.open(config, ports, self._metrics, self._scrape)
 
     async def exposition(self) -> tuple[str, bytes]:
@@ -68,6 +66,9 @@ class Gateway:
         return await self._scraper.scrape(await self.exposition())
 
 
-def _patience(model: ModelConfig) -> Patience:
-    """Return how long to wait for a model; that of several replicas one refuses says nothing of the others."""
-    return Patience(overload=OVERLOAD_SECONDS if model.replicas == 1 else 0.0)
+def _port(model: ModelConfig, handle: DeploymentHandle[Any]) -> RayEncoder:
+    """Return a model's port; that of several replicas one refuses says nothing of the others, and Ray chooses."""
+    if model.replicas != 1:
+        return RayEncoder(model.id, handle)
+    lane = Lane(handle.lane.remote)
+    return RayEncoder(model.id, handle, Patience(overload=OVERLOAD_SECONDS), lane)

@@ -9,6 +9,7 @@ from ray.exceptions import RayActorError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
 
+from service.deployments.lane import Lane
 from service.deployments.refusals import Refusals
 from service.errors import OUTCOME_UNKNOWN, OutcomeUnknown, RoundFull, Unavailable
 from service.failpoints import reach
@@ -66,14 +67,20 @@ class RayEncoder:
         model: Id of the model.
         handle: Handle of its deployment.
         patience: Waiting times.
+        lane: A shorter way to its only replica.
     """
 
     def __init__(
-        self, model: str, handle: DeploymentHandle[Any], patience: Patience | None = None
+        self,
+        model: str,
+        handle: DeploymentHandle[Any],
+        patience: Patience | None = None,
+        lane: Lane | None = None,
     ) -> None:
         self._model = model
         self._handle = handle
         self._patience = patience or Patience()
+        self._lane = lane
         self._info: ModelInfo | None = None
         self._refusals = Refusals(self._patience.overload)
 
@@ -92,22 +99,22 @@ class RayEncoder:
     async def embed(self, texts: Sequence[str], *, truncate: bool) -> EmbedResult:
         """Encode texts; tried again once if the replica dies, since nothing is changed by it."""
         batch = list(texts)
-        return await self._forward(lambda: self._handle.embed.remote(batch, truncate=truncate))
+        return await self._forward(lambda: self._ask("embed", batch, truncate=truncate))
 
     async def encode(self, texts: Sequence[str], *, truncate: bool) -> EncodeResult:
         """Encode texts with all their tokens; tried again once as `embed` is."""
         batch = list(texts)
-        return await self._forward(lambda: self._handle.encode.remote(batch, truncate=truncate))
+        return await self._forward(lambda: self._ask("encode", batch, truncate=truncate))
 
     async def tokenize(self, texts: Sequence[str]) -> TokenizeResult:
         """Find the tokens of texts; tried again once as `embed` is."""
         batch = list(texts)
-        return await self._call(lambda: self._handle.tokenize.remote(batch))
+        return await self._call(lambda: self._ask("tokenize", batch))
 
     async def inspect(self, command: AttentionCommand) -> AttentionResult:
         """Show how a short text is attended to; tried again once as `embed` is."""
         call = self._call if command.context is None else self._forward  # a text alone runs aside
-        return await call(lambda: self._handle.inspect.remote(command))
+        return await call(lambda: self._ask("inspect", command))
 
     async def append(self, command: AppendCommand) -> AppendResult:
         """Read chunks into a session, on the replica that has its state in memory.
@@ -118,47 +125,56 @@ class RayEncoder:
         Raises:
             OutcomeUnknown: the command does not say so, and its replica died or fell silent with it.
         """
-        owner = self._owner(command)
         repeatable = command.first_seq is not None or command.idempotency_key is not None
         reach("gateway.forward")
         result: AppendResult = await self._forward(
-            lambda: owner.append.remote(command), repeatable=repeatable
+            lambda: self._ask_owner("append", command), repeatable=repeatable
         )
         reach("gateway.answer")
         return result
 
     async def revisit(self, command: RevisitCommand) -> RevisitResult:
         """Look at chunks again, on the same replica; tried again once, since completing twice is completing once."""
-        owner = self._owner(command)
-        return await self._forward(lambda: owner.revisit.remote(command))
+        return await self._forward(lambda: self._ask_owner("revisit", command))
 
     async def query(self, command: QueryCommand) -> QueryResult:
         """Ask a session, on the same replica; tried again once as `embed` is."""
-        owner = self._owner(command)
-        return await self._forward(lambda: owner.query.remote(command))
+        return await self._forward(lambda: self._ask_owner("query", command))
 
     async def read(self, command: ReadCommand) -> ReadResult:
         """Read chunks into a state that the caller keeps, on any replica; tried again once as `embed` is."""
-        return await self._forward(lambda: self._handle.read.remote(command))
+        return await self._forward(lambda: self._ask("read", command))
 
     async def verify(self, state: bytes) -> None:
         """Check that a state is one of this model's, on any replica; tried again once as `embed` is."""
-        await self._forward(lambda: self._handle.verify.remote(state))
+        await self._forward(lambda: self._ask("verify", state))
 
     async def memory(self, command: MemoryCommand) -> MemoryResult:
         """Describe a session's memory, on the replica that has it; tried again once as `embed` is."""
-        owner = self._owner(command)
-        return await self._call(lambda: owner.memory.remote(command))
+        return await self._call(lambda: self._ask_owner("memory", command))
 
     async def check(self) -> None:
         """Run a real forward pass and a store round trip on one replica."""
         await self._briefly(self._handle.check.remote())
 
-    def _owner(
-        self, command: AppendCommand | RevisitCommand | QueryCommand | MemoryCommand
-    ) -> DeploymentHandle[Any]:
-        """Return a handle whose calls go to the replica that has the session's state in memory."""
-        return self._handle.options(session_id=f"{command.tenant}/{command.session_id}")
+    def _ask(self, method: str, *args: Any, **kwargs: Any) -> Awaitable[Any]:
+        """Call the replica by its lane, or else any through Ray."""
+        return self._by_lane(method, *args, **kwargs) or _remote(self._handle, method)(
+            *args, **kwargs
+        )
+
+    def _ask_owner(
+        self, method: str, command: AppendCommand | RevisitCommand | QueryCommand | MemoryCommand
+    ) -> Awaitable[Any]:
+        """Call the replica that has a session's state in memory; where there is a lane, there is but one."""
+        answer = self._by_lane(method, command)
+        if answer is not None:
+            return answer
+        owner = self._handle.options(session_id=f"{command.tenant}/{command.session_id}")
+        return _remote(owner, method)(command)
+
+    def _by_lane(self, method: str, *args: Any, **kwargs: Any) -> Awaitable[Any] | None:
+        return None if self._lane is None else self._lane.call(method, *args, **kwargs)
 
     async def _forward(
         self, start: Callable[[], Awaitable[Result]], *, repeatable: bool = True
@@ -177,20 +193,20 @@ class RayEncoder:
         self, start: Callable[[], Awaitable[Result]], *, repeatable: bool = True
     ) -> Result:
         try:
-            return await self._watched(start())
+            return await self._watched(start)
         except (RayActorError, _FellSilent) as error:
             if not repeatable:
                 raise self._unknown() from error
             if isinstance(error, _FellSilent):
                 raise
         try:
-            return await self._watched(start())
+            return await self._watched(start)
         except RayActorError as error:
             raise self._silent() from error
 
-    async def _watched(self, response: Awaitable[Result]) -> Result:
+    async def _watched(self, start: Callable[[], Awaitable[Result]]) -> Result:
         """Await a response for as long as the model shows signs of life."""
-        task = asyncio.ensure_future(_result(response))
+        task = asyncio.create_task(_result(start))
         silent_s = 0.0
         try:
             while silent_s < self._patience.silence:
@@ -221,7 +237,7 @@ class RayEncoder:
 
     async def _briefly(self, response: Awaitable[Result]) -> Result:
         try:
-            return await asyncio.wait_for(_result(response), self._patience.short)
+            return await asyncio.wait_for(_result(lambda: response), self._patience.short)
         except (
             TimeoutError,
             RayActorError,
@@ -245,6 +261,12 @@ class RayEncoder:
         )
 
 
-async def _result(response: Awaitable[Result]) -> Result:
-    """Make a coroutine of Ray's response, whose cancellation reaches the replica."""
-    return await response
+def _remote(handle: DeploymentHandle[Any], method: str) -> Callable[..., Awaitable[Any]]:
+    """Return what calls a method of a replica through Ray."""
+    remote: Callable[..., Awaitable[Any]] = getattr(handle, method).remote
+    return remote
+
+
+async def _result(start: Callable[[], Awaitable[Result]]) -> Result:
+    """Make a coroutine of a call, whose cancellation reaches the replica."""
+    return await start()

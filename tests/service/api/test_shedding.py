@@ -1,5 +1,7 @@
 """A flood is refused at little cost, and nobody else is."""
 
+from collections.abc import AsyncIterator
+
 import orjson
 import pytest
 
@@ -69,7 +71,7 @@ async def test_what_names_its_model_late_is_refused_by_the_model(api, client):
 
     api.infini.refusal, api.gate = FULL, refuse
 
-    async def pieces():
+    async def pieces() -> AsyncIterator[bytes]:
         yield b'{"input":"a text",'
         yield b'"model":"infini"}'
 
