@@ -176,7 +176,7 @@ class OutcomeUnknown(Unavailable):
 
 
 class RoundFull(Unavailable):
-    """So much runs before anything that comes now that the model would refuse the smallest request, too."""
+    """So much runs before anything that comes now that the model would refuse all but the smallest requests, too."""
 
 
 class OutOfStorage(ServiceError):

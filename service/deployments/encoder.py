@@ -12,7 +12,7 @@ from ray import serve
 from service import failpoints
 from service.config import ServiceConfig
 from service.config_models import ModelConfig
-from service.deployments.lane import LaneServer, supported
+from service.deployments.lane import Address, LaneServer, supported
 from service.deployments.logs import configure_logs
 from service.deployments.reviving import until_loaded
 from service.deployments.scaling import BUSY, QUEUED_TOKENS, REFUSED, Share
@@ -39,13 +39,13 @@ from service.ports import (
 if TYPE_CHECKING:
     from service.encoder_node import EncoderNode, FailedNode
 
-LANE_STOP_SECONDS: Final = 15.0
-"""Longest time that calls on the lane get once the replica is to stop; Ray ends it five seconds later."""
+LANE_STOP_SECONDS: Final = 10.0
+"""Longest time that calls on the lane get once the replica is to stop: half of what Ray gives it for everything."""
 log = structlog.get_logger(__name__)
 
 
 class Encoder:
-    """One model in a process of its own; every method is called through a Serve handle.
+    """One model in a process of its own; its methods are called by gateways, through Serve handles or the lane.
 
     Ray Serve awaits a coroutine `__init__` and takes the replica into service when it is done.
 
@@ -99,7 +99,7 @@ class Encoder:
     async def ping(self) -> None:
         """Show that the process lives and its event loop turns."""
 
-    async def lane(self) -> str | None:
+    async def lane(self) -> Address | None:
         """Return where gateways on this machine may call it without Ray; None for nowhere."""
         return None if self._lane is None else self._lane.address
 

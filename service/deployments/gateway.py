@@ -8,10 +8,11 @@ from ray.serve.handle import DeploymentHandle
 from service import failpoints
 from service.config import ServiceConfig
 from service.config_models import ModelConfig
+from service.deployments.calls import Patience
 from service.deployments.encoder import replica_name
 from service.deployments.lane import Lane
 from service.deployments.logs import configure_logs
-from service.deployments.ports import Patience, RayEncoder
+from service.deployments.ports import RayEncoder
 from service.deployments.scraping import Scraper
 
 OVERLOAD_SECONDS: Final = 0.1
@@ -40,6 +41,7 @@ class Gateway:
         gateways = serve.get_deployment_handle("gateway", serve.get_replica_context().app_name)
         self._scraper = Scraper([gateways, *encoders.values()])
         ports = {model.id: _port(model, encoders[model.id]) for model in config.served}
+        self._ports = ports
         self._front = await HttpFront.open(config, ports, self._metrics, self._scrape)
 
     async def exposition(self) -> tuple[str, bytes]:
@@ -49,6 +51,8 @@ class Gateway:
     async def drain(self) -> None:
         """Take no new connections, finish the running requests, end the server and close the store."""
         await self._front.drain()
+        for port in self._ports.values():
+            port.close()
 
     async def __del__(self) -> None:
         """Drain; Ray Serve, which knows nothing of HTTP requests here, awaits this before it ends a replica."""

@@ -64,7 +64,7 @@ class Admission:
         raise self._refusal(over, RoundFull if full else Unavailable)
 
     def full(self, one_round: int) -> RoundFull | None:
-        """Return why any job would be refused; None if there is room for a small one."""
+        """Return why nearly any job would be refused; None if there is room for a small one."""
         spare = self._spare(one_round)
         return self._refusal(1 - spare, RoundFull) if spare <= 0 else None
 
@@ -96,4 +96,5 @@ class Admission:
         tokens = _STEPS_AT_LEAST * self._step_tokens
         if self._seconds:
             tokens = max(tokens, int(self._round_s * self._tokens / self._seconds))
-        return min(tokens, _QUEUES_AT_MOST * self._queue_tokens)
+        # Whatever is configured, a short job has room while nobody waits.
+        return max(min(tokens, _QUEUES_AT_MOST * self._queue_tokens), self._step_tokens)

@@ -111,6 +111,6 @@ class FairQueue(Generic[ItemT]):
         if not job.items:
             job.round_tokens = 0
         elif not job.short:
-            job.round_tokens = max(job.items[0][1], self._turn_tokens)
+            job.round_tokens = min(max(job.items[0][1], self._turn_tokens), job.tokens)
         # A short one adds all it came with until it is done: counted less, it would wait for too many that come later.
         self.round_tokens += job.round_tokens - before

@@ -18,6 +18,7 @@ class ReadCommand:
         next_seq: Chunks read before.
         fingerprint: Fingerprint of the model that read them; None where nothing was read.
         want_state: Whether to return the state afterwards.
+        admitted: Whether it goes on with a request that was let in, and is not refused for what else waits.
     """
 
     chunks: tuple[str, ...]
@@ -25,6 +26,7 @@ class ReadCommand:
     next_seq: int = 0
     fingerprint: str | None = None
     want_state: bool = True
+    admitted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

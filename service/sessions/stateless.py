@@ -43,7 +43,8 @@ class StatelessReader:
         answers: list[ChunkAnswer] = []
         for seq, text in enumerate(command.chunks, command.next_seq):
             # Nothing of it is kept: refused in the middle, it would have been read for nothing.
-            reading = await self._reader.read(text, state.memory, admitted=bool(answers))
+            admitted = command.admitted or bool(answers)
+            reading = await self._reader.read(text, state.memory, admitted=admitted)
             times += reading.times
             read_tokens += reading.read_tokens
             start, state = state.tokens, state.after(reading)

@@ -91,11 +91,14 @@ async def _cut(
 async def _read(encoder: EncoderPort, documents: Sequence[Sequence[str]]) -> list[ReadResult]:
     few = asyncio.Semaphore(DOCUMENTS_AT_ONCE)
 
-    async def one(chunks: Sequence[str]) -> ReadResult:
+    async def one(index: int, chunks: Sequence[str]) -> ReadResult:
         async with few:
-            return await encoder.read(ReadCommand(tuple(chunks), want_state=False))
+            # Those that begin after others have ended are not refused: what was read would be lost.
+            admitted = index >= DOCUMENTS_AT_ONCE
+            command = ReadCommand(tuple(chunks), want_state=False, admitted=admitted)
+            return await encoder.read(command)
 
-    tasks = [asyncio.create_task(one(chunks)) for chunks in documents]
+    tasks = [asyncio.create_task(one(i, chunks)) for i, chunks in enumerate(documents)]
     try:
         return await asyncio.gather(*tasks)
     finally:

@@ -7,6 +7,6 @@ several replicas or machines or because it has just broken, calls go through Ray
 
 from service.deployments.lane.client import Lane, LaneLost
 from service.deployments.lane.frames import supported
-from service.deployments.lane.server import LaneServer
+from service.deployments.lane.server import Address, LaneServer
 
-__all__ = ["Lane", "LaneLost", "LaneServer", "supported"]
+__all__ = ["Address", "Lane", "LaneLost", "LaneServer", "supported"]

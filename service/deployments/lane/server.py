@@ -1,13 +1,22 @@
 """The replica's end of a lane."""
 
 import asyncio
-import contextlib
 import secrets
-from typing import Any, Final, Self
+import time
+from functools import partial
+from typing import Any, Final, NamedTuple, Self
 
 import structlog
 
-from service.deployments.lane.frames import BYE, CANCEL, ERROR, RESULT, FramedProtocol, listening
+from service.deployments.lane.frames import (
+    BYE,
+    CANCEL,
+    ERROR,
+    RESULT,
+    UNREADABLE,
+    FramedProtocol,
+    listening,
+)
 from service.errors import InternalError, ServiceError
 
 METHODS: Final = frozenset(
@@ -17,6 +26,7 @@ METHODS: Final = frozenset(
         "encode",
         "inspect",
         "memory",
+        "ping",
         "query",
         "read",
         "revisit",
@@ -25,7 +35,17 @@ METHODS: Final = frozenset(
     }
 )
 """What may be called: the port of a model, but for what tells whether Ray reaches it."""
+_LEAVE_S: Final = 1.0
+"""How long a gateway without running calls gets to close its end: one that is stuck never does."""
+_POLL_S: Final = 0.02
 log = structlog.get_logger(__name__)
+
+
+class Address(NamedTuple):
+    """Where a lane begins, and what to say there first."""
+
+    name: str
+    secret: bytes
 
 
 class LaneServer:
@@ -37,12 +57,13 @@ class LaneServer:
     """
 
     def __init__(self, target: object, stop_s: float) -> None:
-        self.address = f"\0longstream-{secrets.token_hex(16)}"
-        """Of a socket that needs no file, so that a killed process leaves none."""
-        self._target = target
+        # Without a file, so that a killed process leaves none.
+        self.address = Address(f"\0longstream-{secrets.token_hex(16)}", secrets.token_bytes(32))
+        self.connections: set[_Connection] = set()
+        self.stopping = False
         self._stop_s = stop_s
         self._server: asyncio.AbstractServer | None = None
-        self._connections: set[_Connection] = set()
+        self.methods = {name: getattr(target, name) for name in METHODS if hasattr(target, name)}
 
     @classmethod
     async def open(cls, target: object, stop_s: float) -> Self:
@@ -52,24 +73,24 @@ class LaneServer:
             OSError: this system has no such sockets.
         """
         lane = cls(target, stop_s)
-        loop = asyncio.get_running_loop()
-        lane._server = await loop.create_unix_server(
-            lambda: _Connection(target, lane._connections), sock=listening(lane.address)
+        lane._server = await asyncio.get_running_loop().create_unix_server(
+            partial(_Connection, lane), sock=listening(lane.address.name)
         )
         return lane
 
     async def stop(self) -> None:
         """Take no new connections, say goodbye, finish what was called, close."""
-        if self._server is None:
-            return
-        self._server.close()
-        connections = list(self._connections)
-        for one in connections:
-            one.send(0, BYE)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._stop_s):
-                await asyncio.gather(*(one.over.wait() for one in connections))
-        for one in connections:
+        self.stopping = True
+        if self._server is not None:
+            self._server.close()
+        for one in list(self.connections):
+            one.leave()
+        begun = time.monotonic()
+        while self.connections and (waited := time.monotonic() - begun) < self._stop_s:
+            if waited > _LEAVE_S and not any(one.running for one in self.connections):
+                break
+            await asyncio.sleep(_POLL_S)
+        for one in list(self.connections):
             one.transport.close()
 
 
@@ -77,61 +98,66 @@ class _Connection(FramedProtocol):
     """A gateway's calls.
 
     Args:
-        target: Whose methods they are.
-        connections: All there are.
+        lane: Whose connection it is.
     """
 
-    def __init__(self, target: object, connections: "set[_Connection]") -> None:
-        super().__init__()
-        self._methods = {name: getattr(target, name) for name in METHODS if hasattr(target, name)}
-        self._connections = connections
-        self._running: dict[int, asyncio.Task[None]] = {}
-        self._bye = False
-        self.over = asyncio.Event()
-        """Set once the gateway calls no more and has all answers."""
+    def __init__(self, lane: LaneServer) -> None:
+        super().__init__(lane.address.secret)
+        self._lane = lane
+        self.running: dict[int, asyncio.Task[None]] = {}
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Count it."""
         super().connection_made(transport)
-        self._connections.add(self)
+        self._lane.connections.add(self)
+        if self._lane.stopping:
+            self.leave()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the reason makes no difference
         """Cancel what nobody waits for any more."""
-        self._connections.discard(self)
-        for task in self._running.values():
+        self._lane.connections.discard(self)
+        for task in self.running.values():
             task.cancel()
-        self.over.set()
+
+    def leave(self) -> None:
+        """Ask the gateway to close its end once it has all answers."""
+        self._answer(0, BYE)
 
     def frame(self, number: int, what: str, *more: Any) -> None:
         """Begin a call, or cancel one."""
-        if what == BYE:
-            self._bye = True
-            self._ended(number)
-        elif what == CANCEL:
-            if number in self._running:
-                self._running[number].cancel()
+        if what == CANCEL:
+            if number in self.running:
+                self.running[number].cancel()
+        elif what == UNREADABLE:
+            self._answer(number, ERROR, _opaque("What was asked"))
         else:
             args, kwargs = more
-            self._running[number] = asyncio.create_task(self._run(number, what, args, kwargs))
+            task = asyncio.create_task(self._run(number, what, args, kwargs))
+            self.running[number] = task
+            # Not in the task itself: one that is cancelled before its first step never runs.
+            task.add_done_callback(partial(self._ended, number))
 
     async def _run(self, number: int, method: str, args: Any, kwargs: Any) -> None:
         try:
-            result = await self._methods[method](*args, **kwargs)
+            result = await self._lane.methods[method](*args, **kwargs)
             self._answer(number, RESULT, result)
         except ServiceError as error:
             self._answer(number, ERROR, error)
-        except Exception:
-            # Its trace would be lost on the way, and not every error can be unpickled.
-            log.exception("call_failed", method=method)
-            self._answer(number, ERROR, InternalError("internal_error", f"{method} failed."))
-        finally:
-            self._ended(number)
 
-    def _answer(self, number: int, what: str, content: object) -> None:
+    def _answer(self, number: int, what: str, *content: object) -> None:
         if not self.transport.is_closing():
-            self.send(number, what, content)
+            self.send(number, what, *content)
 
-    def _ended(self, number: int) -> None:
-        self._running.pop(number, None)
-        if self._bye and not self._running:
-            self.over.set()
+    def _ended(self, number: int, task: asyncio.Task[None]) -> None:
+        del self.running[number]
+        if task.cancelled():
+            # Nobody waits, unless it was cancelled by something else than its caller.
+            self._answer(number, ERROR, _opaque("The call"))
+        elif (error := task.exception()) is not None:
+            # Its trace would be lost on the way, and not every error can be unpickled.
+            log.error("call_failed", exc_info=error)
+            self._answer(number, ERROR, _opaque("The call"))
+
+
+def _opaque(what: str) -> InternalError:
+    return InternalError("internal_error", f"{what} failed.")

@@ -13,6 +13,7 @@ from service.api.auto_chunking import cut_at_tokens
 from service.api.routes import contextualized
 from service.config import LimitsConfig
 from service.errors import Unavailable
+from service.ports import ReadCommand, ReadResult
 from tests.service.api.fake_tokens import fake_tokens
 from tests.service.api.kit import INFINI, Api, assert_problem
 from tests.service.api.reading_kit import CHUNKS, ReadingApi, append, begin, vectors
@@ -31,6 +32,21 @@ async def post(client: httpx.AsyncClient, **body: Any) -> dict[str, Any]:
 
 def floats(text: str) -> NDArray[np.float32]:
     return np.frombuffer(base64.b64decode(text), "<f4")
+
+
+async def test_documents_that_begin_after_others_have_ended_are_not_refused(
+    api, client, monkeypatch
+):
+    read, asked = api.infini.read, []
+
+    async def noting(command: ReadCommand) -> ReadResult:
+        asked.append(command.admitted)
+        result: ReadResult = await read(command)
+        return result
+
+    monkeypatch.setattr(api.infini, "read", noting)
+    await post(client, inputs=[[str(i)] for i in range(7)])
+    assert asked == [False] * 4 + [True] * 3
 
 
 async def test_each_chunk_is_what_a_session_would_have_given():

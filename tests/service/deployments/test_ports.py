@@ -7,7 +7,8 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError
 from ray.serve.exceptions import BackPressureError
 from ray.serve.handle import DeploymentHandle
 
-from service.deployments.ports import Patience, RayEncoder
+from service.deployments.calls import Patience
+from service.deployments.ports import RayEncoder
 from service.errors import Conflict, OutcomeUnknown, RoundFull, ServiceError, Unavailable
 from service.ports import (
     AppendCommand,

@@ -56,6 +56,8 @@ async def test_a_chain_of_calls_is_a_session_bit_for_bit(stateless):
 async def test_what_was_begun_is_not_refused_in_the_middle(stateless, reader):
     await stateless.read(ReadCommand(tuple(TEXTS)))
     assert reader.admitted == [False, True, True, True]
+    await stateless.read(ReadCommand(("a",), admitted=True))
+    assert reader.admitted[-1]
 
 
 async def test_grouping_changes_nothing(stateless):
