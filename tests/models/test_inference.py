@@ -1,5 +1,8 @@
 """Encoders made ready for inference compute what they computed before, with the same memories."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -11,7 +14,7 @@ from models.inference import prepare, ready, require_precision
 from models.loading import LoadedEncoder, load_encoder
 from models.memory import Memory
 from models.packing import Segment
-from models.prepared import PreparedLinear
+from models.prepared import PreparedLinear, has_onednn
 from models.variants import variants
 from tests.models.attention.layers import randomise, words
 from tests.models.conftest import WEIGHTS, tiny
@@ -194,3 +197,27 @@ def test_vectors_do_not_depend_on_what_shared_their_step(precision: Precision):
         together = loaded.encoder([*segments[1:], segments[0]]).sums.roll(1, 0)
     unit = torch.nn.functional.normalize
     torch.testing.assert_close(unit(together), unit(alone), atol=1e-5, rtol=0)
+
+
+GROWTH = """
+import random, psutil, torch
+from models.prepared import PreparedLinear
+product = PreparedLinear([torch.nn.Linear(384, 1536)], "fp32", gelu=True)
+rows = list(range(1, 1001))
+random.Random(0).shuffle(rows)
+sizes = []
+for count in rows:
+    product(torch.zeros(count, 384))
+    sizes.append(psutil.Process().memory_info().rss / 2**20)
+print(sizes[400], sizes[-1])
+"""
+
+
+@pytest.mark.skipif(not has_onednn(), reason="needs oneDNN")
+def test_memory_does_not_follow_the_number_of_lengths_that_were_seen():
+    """In a process of its own: the bound is heeded before the first product only."""
+    command = [sys.executable, "-c", GROWTH]
+    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    before, after = map(float, said.split())
+    # Unbounded, another 600 lengths are 300 MiB; bounded, those that are kept are now and then longer ones.
+    assert after - before < 120
