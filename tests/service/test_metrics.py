@@ -7,18 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from service.metrics import EncoderMetrics, GatewayMetrics, Merger
 from service.metrics.catalogue import CATALOGUE, POSITIONS, position_label
 from service.ports import StageTimes
-
-
-def _samples(text: bytes) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
-    return {
-        (sample.name, frozenset(sample.labels.items())): sample.value
-        for family in text_string_to_metric_families(text.decode())
-        for sample in family.samples
-    }
-
-
-def _value(text: bytes, name: str, **labels: str) -> float | None:
-    return _samples(text).get((f"longstream_{name}", frozenset(labels.items())))
+from tests.service.expositions import samples, value
 
 
 def _encoder() -> EncoderMetrics:
@@ -99,39 +88,39 @@ def test_encoder_methods_reach_their_series():
     text = metrics.exposition()
     infini = {"model": "infini"}
     commit = {"op": "commit", "backend": "memory"}
-    assert _value(text, "stage_duration_seconds_sum", stage="infer", **infini) == 0.3
-    assert _value(text, "stage_duration_seconds_count", stage="persist", **infini) == 1
-    assert _value(text, "batch_tokens_sum", **infini) == 100
-    assert _value(text, "batch_sequences_bucket", le="4.0", **infini) == 1
-    assert _value(text, "batch_sequences_bucket", le="2.0", **infini) == 0
-    assert _value(text, "queue_depth", **infini) == 7
-    assert _value(text, "queue_wait_seconds_sum", **infini) == 0.5
-    assert _value(text, "tokens_total", kind="session", **infini) == 12
-    assert _value(text, "tokens_total", kind="stateless", **infini) == 5
-    assert _value(text, "tokens_total", kind="revisit", **infini) == 6
-    assert _value(text, "truncated_tokens_total", **infini) == 4
-    assert _value(text, "session_append_duration_seconds_count", position="1e6", **infini) == 1
-    assert _value(text, "session_append_duration_seconds_count", position="0", **infini) == 0
-    assert _value(text, "session_state_bytes", **infini) == 304_128
-    assert _value(text, "hot_state_bytes", **infini) == 11
-    assert _value(text, "model_load_seconds", **infini) == 1.5
-    assert _value(text, "session_events_total", event="append") == 2
-    assert _value(text, "session_events_total", event="complete") == 1
+    assert value(text, "stage_duration_seconds_sum", stage="infer", **infini) == 0.3
+    assert value(text, "stage_duration_seconds_count", stage="persist", **infini) == 1
+    assert value(text, "batch_tokens_sum", **infini) == 100
+    assert value(text, "batch_sequences_bucket", le="4.0", **infini) == 1
+    assert value(text, "batch_sequences_bucket", le="2.0", **infini) == 0
+    assert value(text, "queue_depth", **infini) == 7
+    assert value(text, "queue_wait_seconds_sum", **infini) == 0.5
+    assert value(text, "tokens_total", kind="session", **infini) == 12
+    assert value(text, "tokens_total", kind="stateless", **infini) == 5
+    assert value(text, "tokens_total", kind="revisit", **infini) == 6
+    assert value(text, "truncated_tokens_total", **infini) == 4
+    assert value(text, "session_append_duration_seconds_count", position="1e6", **infini) == 1
+    assert value(text, "session_append_duration_seconds_count", position="0", **infini) == 0
+    assert value(text, "session_state_bytes", **infini) == 304_128
+    assert value(text, "hot_state_bytes", **infini) == 11
+    assert value(text, "model_load_seconds", **infini) == 1.5
+    assert value(text, "session_events_total", event="append") == 2
+    assert value(text, "session_events_total", event="complete") == 1
     completing = {"op": "complete", "backend": "memory"}
-    assert _value(text, "store_operation_duration_seconds_sum", **completing) == 0.002
-    assert _value(text, "state_checksum_failures_total") == 1
-    assert _value(text, "store_operation_duration_seconds_count", **commit) == 1
-    assert _value(text, "store_errors_total", **commit) == 1
-    assert _value(text, "store_circuit_open", backend="memory") == 1
-    assert _value(text, "session_events_total", event="expire") == 1
-    resident = _value(text, "process_resident_memory_bytes")
+    assert value(text, "store_operation_duration_seconds_sum", **completing) == 0.002
+    assert value(text, "state_checksum_failures_total") == 1
+    assert value(text, "store_operation_duration_seconds_count", **commit) == 1
+    assert value(text, "store_errors_total", **commit) == 1
+    assert value(text, "store_circuit_open", backend="memory") == 1
+    assert value(text, "session_events_total", event="expire") == 1
+    resident = value(text, "process_resident_memory_bytes")
     assert resident is not None
     assert resident > 1e6
 
 
 def test_of_two_registries_in_a_process_one_tells_its_memory():
     text = GatewayMetrics("memory", resident=False).exposition()
-    assert _value(text, "process_resident_memory_bytes") is None
+    assert value(text, "process_resident_memory_bytes") is None
 
 
 def test_label_values_outside_the_catalogue_are_counted_as_other():
@@ -142,18 +131,18 @@ def test_label_values_outside_the_catalogue_are_counted_as_other():
     metrics.stream_error(418)
     metrics.event("a session id")
     text = metrics.exposition()
-    assert _value(text, "rejected_total", reason="other") == 1
-    assert _value(text, "rejected_total", reason="overloaded") == 1
-    assert _value(text, "stream_errors_total", code="500") == 1
-    assert _value(text, "stream_errors_total", code="other") == 1
-    assert _value(text, "session_events_total", event="other") == 1
+    assert value(text, "rejected_total", reason="other") == 1
+    assert value(text, "rejected_total", reason="overloaded") == 1
+    assert value(text, "stream_errors_total", code="500") == 1
+    assert value(text, "stream_errors_total", code="other") == 1
+    assert value(text, "session_events_total", event="other") == 1
     assert b"a new reason" not in text
 
 
 def test_registries_are_private():
     first, second = _encoder(), _encoder()
     first.event("append")
-    assert _value(second.exposition(), "session_events_total", event="append") == 0
+    assert value(second.exposition(), "session_events_total", event="append") == 0
 
 
 def _counting(appends: int, depth: float) -> bytes:
@@ -169,7 +158,7 @@ def _sum(text: bytes, name: str, **labels: str) -> float:
     wanted = set(labels.items())
     return sum(
         value
-        for (sample, found), value in _samples(text).items()
+        for (sample, found), value in samples(text).items()
         if sample == f"longstream_{name}" and wanted <= found
     )
 
@@ -183,9 +172,9 @@ def test_merging_labels_every_sample_and_heads_every_family_once():
     assert set(heads.values()) == {1}
     names = Counter(line.split()[2] for line in heads if line.startswith("# TYPE"))
     assert set(names.values()) == {1}
-    assert _value(merged, "session_events_total", event="append", replica="a") == 1
-    assert _value(merged, "session_events_total", event="append", replica="b") == 2
-    assert _value(merged, "queue_depth", model="infini", replica="b") == 6
+    assert value(merged, "session_events_total", event="append", replica="a") == 1
+    assert value(merged, "session_events_total", event="append", replica="b") == 2
+    assert value(merged, "queue_depth", model="infini", replica="b") == 6
 
 
 def test_the_dead_stay_in_the_sums_and_lose_their_gauges():
@@ -193,10 +182,10 @@ def test_the_dead_stay_in_the_sums_and_lose_their_gauges():
     merger.merge({"a": _counting(3, 5), "b": _counting(4, 6)})
     merged = merger.merge({"c": _counting(1, 7)})
     assert _sum(merged, "session_events_total", event="append") == 8
-    assert _value(merged, "session_events_total", event="append", replica="retired") == 7
+    assert value(merged, "session_events_total", event="append", replica="retired") == 7
     assert _sum(merged, "queue_wait_seconds_count") == 8
     assert (
-        _value(merged, "queue_wait_seconds_bucket", model="infini", le="0.025", replica="retired")
+        value(merged, "queue_wait_seconds_bucket", model="infini", le="0.025", replica="retired")
         == 7
     )
     assert _sum(merged, "queue_depth") == 7
@@ -209,8 +198,8 @@ def test_one_that_lives_and_did_not_answer_keeps_its_counters_under_its_name():
     merger = Merger()
     merger.merge({"a": _counting(3, 5), "b": _counting(4, 6)})
     merged = merger.merge({"b": _counting(5, 6)}, alive={"a", "b"})
-    assert _value(merged, "session_events_total", event="append", replica="a") == 3
-    assert _value(merged, "queue_depth", model="infini", replica="a") is None
+    assert value(merged, "session_events_total", event="append", replica="a") == 3
+    assert value(merged, "queue_depth", model="infini", replica="a") is None
     assert b"retired" not in merged
 
 

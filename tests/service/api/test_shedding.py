@@ -7,7 +7,7 @@ import pytest
 
 from service.errors import RoundFull
 from tests.service.api.kit import Api, assert_problem
-from tests.service.test_metrics import _value as value
+from tests.service.expositions import value
 
 JSON = {"content-type": "application/json"}
 FULL = RoundFull("overloaded", "Too many tokens.", extras={"retry_after_s": 7})
